@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# Options of the build, the compilers it needs, and the warnings every target of ours is built with.
+
+option(CQSA_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(CQSA_BUILD_BENCH "Build the bench program" ${PROJECT_IS_TOP_LEVEL})
+set(CQSA_CUDA AUTO CACHE STRING "Build the CUDA codelets: ON, OFF, or AUTO (where nvcc is found)")
+set_property(CACHE CQSA_CUDA PROPERTY STRINGS AUTO ON OFF)
+
+set(CQSA_WITH_CUDA OFF)
+if(NOT CQSA_CUDA STREQUAL "OFF")
+    include(CheckLanguage)
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+        set(CMAKE_CUDA_ARCHITECTURES 90a-real 80 CACHE STRING "GPU architectures")
+        enable_language(CUDA)
+        find_package(CUDAToolkit REQUIRED)
+        set(CQSA_WITH_CUDA ON)
+    elseif(CQSA_CUDA STREQUAL "ON")
+        message(FATAL_ERROR "CQSA_CUDA=ON but no nvcc was found: install the CUDA Toolkit (13.0 or "
+                            "later) and put nvcc on PATH, or configure with -DCQSA_CUDA=OFF.")
+    endif()
+endif()
+
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+# cqsa_target(TARGET): what every target of ours has in common.
+function(cqsa_target target)
+    target_compile_features(${target} PUBLIC cxx_std_20)
+    set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF CUDA_STANDARD 20)
+    target_compile_options(${target} PRIVATE
+        $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion>)
+endfunction()
