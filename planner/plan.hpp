@@ -70,7 +70,7 @@ struct step {
     std::vector<pair_kind> pairs;      ///< [queries][keys], row-major (attend only)
     std::vector<bool> fresh;           ///< [queries]: nothing has updated this state before, so it
                                        ///< counts as empty (merge and finalize too)
-    std::int64_t flops = 0;            ///< 4·head_dim per visible (query, key) pair, head and batch
+    std::int64_t flops = 0; ///< 4·head_dim per visible (query, key) pair, head and batch
     friend bool operator==(const step&, const step&) = default;
 };
 
@@ -88,8 +88,8 @@ struct cost {
 /// are enumerated by step_stream (planner/step_stream.hpp), so a plan's size does not grow with N.
 struct plan {
     cqsa::problem problem;
-    std::int64_t chunks = 1;                   ///< c
-    std::vector<std::int64_t> difference_set;  ///< A ⊂ Z_c; quorum s is {(a + s) mod c : a ∈ A}
+    std::int64_t chunks = 1;                  ///< c
+    std::vector<std::int64_t> difference_set; ///< A ⊂ Z_c; quorum s is {(a + s) mod c : a ∈ A}
     int depth = 1;
     task_order order = task_order::query_major;
     state_flow flow = state_flow::continued;

@@ -15,9 +15,9 @@ struct merge_task {
     data_type type = data_type::f32; ///< input type of the attention; states are state_type(type)
     std::int64_t rows = 0;           ///< batch · heads · tokens
     std::int64_t head_dim = 0;
-    state_view into;      ///< updated in place
-    state_view from;      ///< only read
-    bool fresh = false;   ///< `into` holds nothing yet: it becomes a copy of `from`
+    state_view into;    ///< updated in place
+    state_view from;    ///< only read
+    bool fresh = false; ///< `into` holds nothing yet: it becomes a copy of `from`
 };
 
 namespace reference {
