@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codelets/block_data.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+namespace cqsa {
+namespace {
+
+constexpr std::int64_t part_alignment = 256;
+
+std::int64_t aligned(std::int64_t bytes) {
+    return (bytes + part_alignment - 1) / part_alignment * part_alignment;
+}
+
+block_data& as_block(void* interface) {
+    return *static_cast<block_data*>(interface);
+}
+
+// Strides of a packed copy whose axes follow the order of the caller's memory.
+void set_packed_strides(block_part& part, const std::uint8_t (&order)[3]) {
+    std::int64_t stride = part.row_bytes;
+    for (int level = 2; level >= 0; --level) {
+        part.strides[order[level]] = stride;
+        stride *= part.extents[order[level]];
+    }
+}
+
+void point_into_buffer(block_data& block, std::uintptr_t buffer) {
+    block.buffer = buffer;
+    std::int64_t offset = 0;
+    for (int p = 0; p < block.parts; ++p) {
+        set_packed_strides(block.part[p], block.order[p]);
+        block.part[p].data = reinterpret_cast<void*>(buffer + offset);
+        offset += aligned(block.part[p].bytes());
+    }
+}
+
+void register_handle(starpu_data_handle_t handle, int home_node, void* interface) {
+    for (int node = 0; node < STARPU_MAXNODES; ++node) {
+        block_data& local = as_block(starpu_data_get_interface_on_node(handle, node));
+        const starpu_data_interface_id id = local.id;
+        local = as_block(interface);
+        local.id = id;
+        local.buffer = 0;
+        if (node != home_node) {
+            for (int p = 0; p < local.parts; ++p)
+                local.part[p].data = nullptr;
+        }
+    }
+}
+
+starpu_ssize_t allocate(void* interface, unsigned node) {
+    block_data& block = as_block(interface);
+    const std::uintptr_t buffer = starpu_malloc_on_node(node, block.alloc_bytes);
+    if (buffer == 0) return -ENOMEM;
+    point_into_buffer(block, buffer);
+    return block.alloc_bytes;
+}
+
+void release(void* interface, unsigned node) {
+    block_data& block = as_block(interface);
+    starpu_free_on_node(node, block.buffer, block.alloc_bytes);
+    block.buffer = 0;
+    for (int p = 0; p < block.parts; ++p)
+        block.part[p].data = nullptr;
+}
+
+void put_in_cache(void* cached, void* source, unsigned /*node*/) {
+    block_data& from = as_block(source);
+    as_block(cached).buffer = from.buffer;
+    as_block(cached).alloc_bytes = from.alloc_bytes;
+    from.buffer = 0;
+    for (int p = 0; p < from.parts; ++p)
+        from.part[p].data = nullptr;
+}
+
+void take_from_cache(void* interface, const void* cached, unsigned /*node*/) {
+    point_into_buffer(as_block(interface), static_cast<const block_data*>(cached)->buffer);
+}
+
+void* to_pointer(void* interface, unsigned /*node*/) {
+    return as_block(interface).part[0].data;
+}
+
+block_data& any_of(starpu_data_handle_t handle) {
+    return as_block(starpu_data_get_interface_on_node(handle, STARPU_MAIN_RAM));
+}
+
+size_t data_bytes(starpu_data_handle_t handle) {
+    const block_data& block = any_of(handle);
+    std::int64_t bytes = 0;
+    for (int p = 0; p < block.parts; ++p)
+        bytes += block.part[p].bytes();
+    return static_cast<size_t>(bytes);
+}
+
+size_t alloc_bytes(starpu_data_handle_t handle) {
+    return static_cast<size_t>(any_of(handle).alloc_bytes);
+}
+
+uint32_t footprint(starpu_data_handle_t handle) {
+    const block_data& block = any_of(handle);
+    uint32_t hash = 0;
+    for (int p = 0; p < block.parts; ++p) {
+        hash = starpu_hash_crc32c_be_n(&block.part[p].row_bytes, sizeof(std::int64_t), hash);
+        hash =
+            starpu_hash_crc32c_be_n(block.part[p].extents.data(), 3 * sizeof(std::int64_t), hash);
+    }
+    return hash;
+}
+
+uint32_t alloc_footprint(starpu_data_handle_t handle) {
+    const std::int64_t bytes = any_of(handle).alloc_bytes;
+    return starpu_hash_crc32c_be_n(&bytes, sizeof bytes, 0);
+}
+
+int same_shape(void* left, void* right) {
+    const block_data& a = as_block(left);
+    const block_data& b = as_block(right);
+    bool same = a.parts == b.parts;
+    for (int p = 0; same && p < a.parts; ++p) {
+        same = a.part[p].row_bytes == b.part[p].row_bytes && a.part[p].extents == b.part[p].extents;
+    }
+    return same ? 1 : 0;
+}
+
+int same_allocation(void* left, void* right) {
+    return as_block(left).alloc_bytes == as_block(right).alloc_bytes ? 1 : 0;
+}
+
+void display(starpu_data_handle_t handle, FILE* file) {
+    const block_part& part = any_of(handle).part[0];
+    std::fprintf(file, "%ld\t%ld\t%ld\t%ld\t", static_cast<long>(part.extents[0]),
+                 static_cast<long>(part.extents[1]), static_cast<long>(part.extents[2]),
+                 static_cast<long>(part.row_bytes));
+}
+
+starpu_ssize_t describe(void* interface, char* text, size_t size) {
+    const block_part& part = as_block(interface).part[0];
+    return std::snprintf(text, size, "B%ldx%ldx%ldx%ld", static_cast<long>(part.extents[0]),
+                         static_cast<long>(part.extents[1]), static_cast<long>(part.extents[2]),
+                         static_cast<long>(part.row_bytes));
+}
+
+struct copy_axis {
+    std::int64_t extent;
+    std::int64_t from_stride;
+    std::int64_t to_stride;
+};
+
+struct copy_ends {
+    std::uintptr_t from;
+    unsigned from_node;
+    std::uintptr_t to;
+    unsigned to_node;
+    void* async;
+};
+
+// Copies runs of `run_bytes` over `count` axes, outermost first. StarPU gets a 1-D or 2-D copy for
+// each index of the axes outside those.
+int copy_axes(const copy_ends& ends, std::int64_t run_bytes, const copy_axis* axes, int count) {
+    if (count == 0) {
+        return starpu_interface_copy(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
+                                     run_bytes, ends.async);
+    }
+    const copy_axis& outer = axes[0];
+    // A stride below the run is a broadcast axis (stride 0), which a 2-D copy cannot express.
+    if (count == 1 && outer.from_stride >= run_bytes && outer.to_stride >= run_bytes) {
+        return starpu_interface_copy2d(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
+                                       run_bytes, outer.extent, outer.from_stride, outer.to_stride,
+                                       ends.async);
+    }
+    int result = 0;
+    for (std::int64_t i = 0; i < outer.extent; ++i) {
+        copy_ends slice = ends;
+        slice.from += i * outer.from_stride;
+        slice.to += i * outer.to_stride;
+        if (copy_axes(slice, run_bytes, axes + 1, count - 1) != 0) result = -EAGAIN;
+    }
+    return result;
+}
+
+int copy_part(const block_part& from, unsigned from_node, const block_part& to, unsigned to_node,
+              const std::uint8_t (&order)[3], void* async) {
+    copy_axis axes[4];
+    int count = 0;
+    for (const std::uint8_t axis : order) {
+        if (from.extents[axis] == 1) continue;
+        const copy_axis next{from.extents[axis], from.strides[axis], to.strides[axis]};
+        const bool merges = count > 0 &&
+                            axes[count - 1].from_stride == next.extent * next.from_stride &&
+                            axes[count - 1].to_stride == next.extent * next.to_stride;
+        if (merges) {
+            axes[count - 1] = {axes[count - 1].extent * next.extent, next.from_stride,
+                               next.to_stride};
+        } else {
+            axes[count++] = next;
+        }
+    }
+    std::int64_t run_bytes = from.row_bytes;
+    if (count > 0 && axes[count - 1].from_stride == run_bytes &&
+        axes[count - 1].to_stride == run_bytes) {
+        run_bytes *= axes[--count].extent;
+    }
+    const copy_ends ends{reinterpret_cast<std::uintptr_t>(from.data), from_node,
+                         reinterpret_cast<std::uintptr_t>(to.data), to_node, async};
+    return copy_axes(ends, run_bytes, axes, count);
+}
+
+int copy_block(void* source, unsigned source_node, void* target, unsigned target_node,
+               void* async) {
+    const block_data& from = as_block(source);
+    const block_data& to = as_block(target);
+    const bool from_host = starpu_node_get_kind(source_node) == STARPU_CPU_RAM;
+    const bool to_host = starpu_node_get_kind(target_node) == STARPU_CPU_RAM;
+    int result = 0;
+    for (int p = 0; p < from.parts; ++p) {
+        if (copy_part(from.part[p], source_node, to.part[p], target_node, from.order[p], async) !=
+            0)
+            result = -EAGAIN;
+        if (traffic* counters = from.counters) {
+            if (from_host && !to_host) counters->h2d_bytes += from.part[p].bytes();
+            if (!from_host && to_host) counters->d2h_bytes += from.part[p].bytes();
+        }
+    }
+    return result;
+}
+
+starpu_data_copy_methods copy_methods() {
+    starpu_data_copy_methods methods{};
+    methods.any_to_any = copy_block;
+    return methods;
+}
+
+starpu_data_interface_ops* block_ops() {
+    static const starpu_data_copy_methods methods = copy_methods();
+    static char name[] = "CQSA_BLOCK_INTERFACE";
+    static starpu_data_interface_ops ops = [] {
+        starpu_data_interface_ops result{};
+        result.register_data_handle = register_handle;
+        result.allocate_data_on_node = allocate;
+        result.free_data_on_node = release;
+        result.cache_data_on_node = put_in_cache;
+        result.reuse_data_on_node = take_from_cache;
+        result.copy_methods = &methods;
+        result.to_pointer = to_pointer;
+        result.get_size = data_bytes;
+        result.get_alloc_size = alloc_bytes;
+        result.footprint = footprint;
+        result.alloc_footprint = alloc_footprint;
+        result.compare = same_shape;
+        result.alloc_compare = same_allocation;
+        result.display = display;
+        result.describe = describe;
+        result.interfaceid = STARPU_UNKNOWN_INTERFACE_ID;
+        result.interface_size = sizeof(block_data);
+        result.name = name;
+        return result;
+    }();
+    return &ops;
+}
+
+starpu_data_handle_t register_parts(int home, const block_part* parts, int count,
+                                    std::int64_t alloc_bytes, traffic* counters) {
+    block_data block{};
+    block.alloc_bytes = alloc_bytes;
+    block.parts = count;
+    block.counters = counters;
+    for (int p = 0; p < count; ++p) {
+        block.part[p] = parts[p];
+        for (std::uint8_t axis = 0; axis < 3; ++axis)
+            block.order[p][axis] = axis;
+        std::stable_sort(block.order[p], block.order[p] + 3, [&](std::uint8_t a, std::uint8_t b) {
+            return parts[p].strides[a] > parts[p].strides[b];
+        });
+    }
+    starpu_data_handle_t handle = nullptr;
+    starpu_data_register(&handle, home, &block, block_ops());
+    return handle;
+}
+
+} // namespace
+
+std::int64_t packed_bytes(const block_part* parts, int count) {
+    std::int64_t bytes = 0;
+    for (int p = 0; p < count; ++p)
+        bytes += aligned(parts[p].bytes());
+    return bytes;
+}
+
+starpu_data_handle_t register_block(const block_part* parts, int count, std::int64_t alloc_bytes,
+                                    traffic* counters) {
+    return register_parts(STARPU_MAIN_RAM, parts, count, alloc_bytes, counters);
+}
+
+starpu_data_handle_t register_temporary(std::int64_t bytes, std::int64_t alloc_bytes,
+                                        traffic* counters) {
+    const block_part part{nullptr, bytes, {1, 1, 1}, {bytes, bytes, bytes}};
+    return register_parts(-1, &part, 1, alloc_bytes, counters);
+}
+
+tensor_view view_of(const block_data& block, int part, std::int64_t element_bytes) {
+    const block_part& p = block.part[part];
+    return {p.data, p.strides[0] / element_bytes, p.strides[1] / element_bytes,
+            p.strides[2] / element_bytes};
+}
+
+mutable_tensor_view mutable_view_of(const block_data& block, int part, std::int64_t element_bytes) {
+    const tensor_view view = view_of(block, part, element_bytes);
+    return {block.part[part].data, view.batch_stride, view.head_stride, view.token_stride};
+}
+
+} // namespace cqsa
