@@ -79,7 +79,7 @@ struct cost {
     double seconds = 0;
     std::int64_t device_bytes = 0; ///< peak on the fullest device node, CUDA context excluded
     std::int64_t host_bytes = 0;   ///< peak of what the run adds to the caller's arrays
-    std::int64_t flops = 0;
+    double flops = 0;              ///< exact up to 2^53; 1e9 tokens pass 2^63
     std::int64_t h2d_bytes = 0;
     std::int64_t d2h_bytes = 0;
 };
