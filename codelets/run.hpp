@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "codelets/block_data.hpp"
+#include "planner/problem.hpp"
+
+#include <starpu.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace cqsa {
+
+/// Measured or assumed rates of one kind of processor: the cost functions of the codelets.
+struct processor_rates {
+    double attend_flops_per_second = 0;
+    double bytes_per_second = 0; ///< memory traffic of merge and finalize
+    double task_seconds = 0;     ///< fixed cost of a task
+};
+
+/// What all tasks of one attention share: the problem, the first error, progress, CPU workspaces.
+/// Made by the runtime, outlives its tasks. Everything but `prepare` and the setters of the first
+/// block may be called from any thread.
+class Run {
+  public:
+    Run(const problem& prob, double scale_factor) : problem(prob), scale(scale_factor) {}
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+    // Set before the first task.
+    const cqsa::problem problem;
+    const double scale;
+    int cpu_threads = 1; ///< team of a CPU worker
+    processor_rates cpu_rates;
+    processor_rates cuda_rates;
+    std::function<void()>
+        prepare_cpu_worker; ///< called by each CPU task; must be cheap and noexcept
+
+    traffic moved;
+
+    /// True after an error or a request to stop: tasks return at once without touching their data.
+    [[nodiscard]] bool cancelled() const noexcept {
+        return cancelled_.load(std::memory_order_relaxed);
+    }
+    /// Keeps the first error and cancels the run.
+    void fail(std::exception_ptr error) noexcept;
+    void cancel() noexcept { cancelled_ = true; }
+    /// Throws the first error, if there was one.
+    void rethrow() const;
+
+    /// Workspace of a StarPU worker, grown when needed, aligned to 64 bytes. Only for that worker.
+    std::span<std::byte> workspace(int worker, std::size_t bytes);
+
+    /// Kept by the codelets, read by the runtime.
+    struct worker_record {
+        std::atomic<std::int64_t> tasks{0};
+        std::atomic<double> busy_seconds{0};
+    };
+    [[nodiscard]] worker_record& record(int worker) { return records_[worker]; }
+
+  private:
+    std::atomic<bool> cancelled_{false};
+    mutable std::mutex error_mutex_;
+    std::exception_ptr error_;
+    struct aligned_delete {
+        void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{64}); }
+    };
+    struct buffer {
+        std::unique_ptr<std::byte[], aligned_delete> data;
+        std::size_t bytes = 0;
+    };
+    std::vector<buffer> workspaces_ = std::vector<buffer>(STARPU_NMAXWORKERS);
+    std::vector<worker_record> records_ = std::vector<worker_record>(STARPU_NMAXWORKERS);
+};
+
+/// What every task carries as its argument (cl_arg). Owned by the task; given back to the runtime's
+/// callback when it is done.
+struct task_arguments {
+    explicit task_arguments(Run& of_run) : run(&of_run) {}
+    virtual ~task_arguments() = default;
+    task_arguments(const task_arguments&) = delete;
+    task_arguments& operator=(const task_arguments&) = delete;
+
+    Run* run;
+    std::int64_t flops = 0;
+    std::int64_t bytes = 0; ///< memory read and written, for the cost of memory-bound tasks
+    std::int64_t strip = 0;
+    std::function<void()> on_done; ///< called on a StarPU thread when the task has ended
+};
+
+/// Body of a codelet: runs `work` unless the run is cancelled, keeps what it throws, and counts.
+/// `work` is called on a StarPU worker's thread.
+void run_task(Run& run, const std::function<void()>& work, bool on_cpu) noexcept;
+
+/// A codelet of ours: any number of buffers, analytic cost (PER_ARCH: flops over the attend rate
+/// plus bytes over the memory rate), so the first run on a machine schedules well and no history of
+/// another run misleads it. `name` must outlive the codelet; `on_cuda` may be null.
+starpu_codelet make_codelet(const char* name, unsigned color, starpu_cpu_func_t on_cpu,
+                            starpu_cuda_func_t on_cuda, starpu_perfmodel& model);
+
+} // namespace cqsa

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "codelets/run.hpp"
+#include "planner/plan.hpp"
+#include "runtime/operands.hpp"
+
+#include <starpu.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace cqsa {
+
+/// One attention as a graph of StarPU tasks: registers the blocks, submits the plan's steps in
+/// order and waits for its own tasks only. Used by one thread; StarPU's threads call back.
+///
+/// Two windows bound what lives at a time. Strips: a strip's first task waits, as a StarPU
+/// dependency, until every task of the strip `interleave` places before it has ended, so no more
+/// strips than the plan counted hold device memory. Tasks: the submitting thread waits while
+/// `max_tasks` submitted tasks have not ended, so the graph itself stays small at any length.
+class Graph {
+  public:
+    Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where);
+    ~Graph();
+    Graph(const Graph&) = delete;
+    Graph& operator=(const Graph&) = delete;
+
+    /// Called by execute about ten times a second with (flops, tasks) that have ended; returning
+    /// true stops the run.
+    using poll_function = std::function<bool(std::int64_t, std::int64_t)>;
+
+    /// Submits everything and waits. The outputs are in the caller's memory when it returns. Throws
+    /// the first error of a task, Error(stopped), or Stalled.
+    void execute(const poll_function& poll);
+
+    /// No task has ended for far longer than any should take. StarPU still holds the graph's data:
+    /// the graph, its run and StarPU itself must be left alone for ever.
+    class Stalled : public Error {
+        using Error::Error;
+    };
+
+  private:
+    struct handle_deleter {
+        void operator()(starpu_data_handle_t handle) const;
+    };
+    using handle = std::unique_ptr<_starpu_data_state, handle_deleter>;
+
+    void submit(const step& step);
+    void submit_attend(const step& step);
+    void submit_merge(const step& step);
+    void submit_finalize(const step& step);
+    /// `finished_block` ≥ 0: the block that is complete when this task has ended.
+    void submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments> arguments,
+                     std::vector<starpu_data_descr> buffers, int priority,
+                     std::int64_t finished_block = -1);
+    /// Orders the task after the strip that had the same place in the window before.
+    starpu_data_descr slot_of(const step& step);
+    /// S_i or P_{s,i}, registered when it is asked for the first time.
+    template<class Key>
+    starpu_data_handle_t state_of(std::map<Key, starpu_data_handle_t>& states, const Key& key,
+                                  const char* name, std::int64_t block);
+    starpu_data_handle_t query_handle(std::int64_t block);
+    starpu_data_handle_t key_handle(std::int64_t block);
+    starpu_data_handle_t result_handle(std::int64_t block);
+    starpu_data_handle_t block_of(std::map<std::int64_t, handle>& blocks, const char* name,
+                                  std::int64_t block, const block_grid& grid,
+                                  std::initializer_list<const tensor*> arrays);
+    [[nodiscard]] std::int64_t state_bytes(std::int64_t block) const;
+
+    void wait_until(const std::function<bool()>& condition, const poll_function& poll);
+    void release_finished_blocks();
+
+    const operands given_;
+    const plan plan_;
+    Run& run_;
+    const std::int32_t where_;
+    bool stopped_ = false;
+    std::chrono::steady_clock::time_point next_poll_;
+    std::chrono::steady_clock::time_point last_end_; ///< when a task was last seen to have ended
+    std::int64_t last_ended_ = 0;
+
+    std::map<std::int64_t, handle> queries_;
+    std::map<std::int64_t, handle> keys_;
+    std::map<std::int64_t, handle> results_;
+    std::map<std::int64_t, starpu_data_handle_t> states_; ///< S_i, until finalize is submitted
+    using quorum_block = std::pair<std::int64_t, std::int64_t>;
+    std::map<quorum_block, starpu_data_handle_t> partials_; ///< P_{s,i}, until merge is submitted
+    /// A place in the window of strips: a handle without content that its tasks depend on.
+    struct slot {
+        handle order;
+        std::int64_t strip;
+    };
+    std::vector<slot> slots_;
+    std::int64_t submitted_ = 0;
+
+    std::mutex mutex_; ///< guards what follows: written by StarPU's threads
+    std::condition_variable changed_;
+    std::int64_t ended_ = 0;
+    std::int64_t ended_flops_ = 0;
+    std::vector<std::int64_t> finished_blocks_; ///< finalized, not yet released
+};
+
+} // namespace cqsa

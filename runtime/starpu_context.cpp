@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/starpu_context.hpp"
+
+#include "runtime/environment.hpp"
+
+#include <starpu.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+namespace cqsa {
+namespace {
+
+std::vector<int> workers_of(starpu_worker_archtype type) {
+    std::vector<int> ids(STARPU_NMAXWORKERS);
+    const unsigned count = starpu_worker_get_ids_by_type(type, ids.data(), STARPU_NMAXWORKERS);
+    ids.resize(count);
+    return ids;
+}
+
+// What StarPU reads from the environment alone.
+void set_environment(ScopedEnvironment& environment, const starpu_settings& settings) {
+    environment.set_default("STARPU_SILENT", "1");
+    // StarPU would fetch the operands of every ready task and evict those that are in use
+    // (a window of admitted strips decides what is on the device).
+    environment.set_default("STARPU_PREFETCH", "0");
+    if (settings.device_bytes) {
+        const std::int64_t mebibytes = *settings.device_bytes >> 20;
+        environment.set("STARPU_LIMIT_CUDA_MEM",
+                        std::to_string(std::max<std::int64_t>(1, mebibytes)));
+    }
+    if (!settings.trace_directory.empty()) {
+        environment.set("STARPU_FXT_TRACE", "1");
+        environment.set("STARPU_FXT_PREFIX", settings.trace_directory);
+        environment.set_default("STARPU_FXT_SUFFIX", "cqsa.fxt");
+    }
+}
+
+} // namespace
+
+StarpuContext::StarpuContext(const starpu_settings& settings) {
+    if (starpu_is_initialized() != 0) {
+        if (!settings.trace_directory.empty()) {
+            throw Error(error_code::usage,
+                        "trace_directory cannot be used while StarPU is already running: set "
+                        "STARPU_FXT_TRACE=1 before the application starts StarPU.");
+        }
+    } else {
+        start(settings);
+    }
+    if (settings.workers != worker_set::cuda) cpu_workers_ = workers_of(STARPU_CPU_WORKER);
+    if (settings.workers != worker_set::cpu) cuda_workers_ = workers_of(STARPU_CUDA_WORKER);
+    if (cpu_workers_.empty() && cuda_workers_.empty()) {
+        throw Error(error_code::device,
+                    settings.workers == worker_set::cuda
+                        ? "workers: expected at least one CUDA worker, but StarPU found no GPU."
+                        : "workers: expected at least one worker, but StarPU started none.");
+    }
+    // A team only where there is one CPU worker: several already share the cores among them.
+    if (cpu_workers_.size() == 1 && (owned() || settings.cpu_threads > 0)) {
+        std::vector<int> taken;
+        for (const int worker : workers_of(STARPU_CUDA_WORKER)) {
+            taken.push_back(starpu_worker_get_bindid(worker));
+        }
+        const int master = starpu_worker_get_bindid(cpu_workers_.front());
+        team_ = std::make_unique<CpuTeam>(master, taken, settings.cpu_threads);
+    }
+}
+
+void StarpuContext::start(const starpu_settings& settings) {
+    if (!settings.trace_directory.empty()) {
+        std::error_code failure;
+        std::filesystem::create_directories(settings.trace_directory, failure);
+        if (failure) {
+            throw Error(error_code::usage, "trace_directory " + settings.trace_directory +
+                                               " cannot be made: " + failure.message() + ".");
+        }
+        starpu_fxt_autostart_profiling(0);
+        tracing_ = true;
+    }
+    ScopedEnvironment environment;
+    set_environment(environment, settings);
+
+    starpu_conf conf;
+    starpu_conf_init(&conf);
+    // starpu_conf_init has read STARPU_NCPU and STARPU_NCUDA; an argument goes before them.
+    conf.precedence_over_environment_variables = 1;
+    if (settings.workers == worker_set::cuda) {
+        conf.ncpus = 0;
+    } else if (conf.ncpus < 0) {
+        conf.ncpus = 1;
+    }
+    if (settings.workers == worker_set::cpu) conf.ncuda = 0;
+    conf.nopencl = 0;
+    conf.catch_signals = 0;
+    if (conf.sched_policy_name == nullptr) {
+        conf.sched_policy_name = conf.ncuda == 0 ? "prio" : "dmdas";
+    }
+    const int result = starpu_init(&conf);
+    if (result != 0) {
+        throw Error(error_code::device,
+                    std::string("StarPU could not start: ") + std::strerror(-result) +
+                        (result == -ENODEV ? " (no worker of the kind that was asked for)." : "."));
+    }
+    running_.owned = true;
+    starpu_pause();
+}
+
+StarpuContext::shutdown_guard::~shutdown_guard() {
+    if (!owned) return;
+    starpu_resume(); // StarPU must not be paused when it shuts down
+    starpu_shutdown();
+}
+
+std::int32_t StarpuContext::where() const {
+    return (cpu_workers_.empty() ? 0 : STARPU_CPU) | (cuda_workers_.empty() ? 0 : STARPU_CUDA);
+}
+
+std::string StarpuContext::name_of(int worker) const {
+    if (starpu_worker_get_type(worker) == STARPU_CPU_WORKER) {
+        const int threads = cpu_team_threads();
+        return "CPU (" + std::to_string(threads) + (threads == 1 ? " thread)" : " threads)");
+    }
+    // StarPU says "CUDA 0.0 (NVIDIA H100 80GB HBM3 78.2 GiB 18)".
+    char name[128];
+    starpu_worker_get_name(worker, name, sizeof name);
+    return name;
+}
+
+void StarpuContext::resume() {
+    if (!owned()) return;
+    starpu_resume();
+    if (tracing_) starpu_fxt_start_profiling();
+}
+
+void StarpuContext::pause() {
+    if (!owned()) return;
+    if (tracing_) starpu_fxt_stop_profiling();
+    starpu_pause();
+}
+
+} // namespace cqsa
