@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan_checker.hpp"
+#include "planner/error.hpp"
+#include "planner/flops.hpp"
+#include "planner/step_stream.hpp"
+#include "random_plan.hpp"
+
+#include <gtest/gtest.h>
+#include <sstream>
+
+namespace cqsa::test {
+namespace {
+
+problem causal_problem(std::int64_t tokens) {
+    problem problem;
+    problem.head_dim = 2;
+    problem.tokens = problem.kv_tokens = tokens;
+    problem.mask = mask_rule::causal_top_left;
+    return problem;
+}
+
+/// "01x23" for blocks 0 and 1 over keys 2 and 3, "m0" for a merge, "f0" for a finalize.
+std::string compact(const plan& plan) {
+    std::ostringstream text;
+    StepStream steps(plan);
+    while (const auto step = steps.next()) {
+        if (text.tellp() > 0) text << ' ';
+        if (step->kind == step_kind::merge) text << 'm';
+        if (step->kind == step_kind::finalize) text << 'f';
+        for (const auto block : step->queries)
+            text << block;
+        if (step->kind == step_kind::attend) text << 'x';
+        for (const auto block : step->keys)
+            text << block;
+    }
+    return text.str();
+}
+
+TEST(StepStream, WalksBackAndForthAndAlternatesTheShorterStrip) {
+    plan plan = plan_of(causal_problem(8), 1, 1, 1, 1);
+    plan.interleave = 2;
+    plan.strip_blocks = 2;
+    plan.segment_blocks = 2;
+
+    EXPECT_EQ(compact(plan), "45x01 67x01 45x23 67x23 45x45 f4 f5 67x45 67x67 f6 f7 "
+                             "23x23 23x01 f2 f3 01x01 f0 f1");
+}
+
+TEST(StepStream, MakesTheQuorumsOfThePaper) {
+    plan plan = plan_of(causal_problem(14), 7, 1, 2, 2);
+    plan.difference_set = {0, 1, 3};
+    plan.order = task_order::quorum_major;
+    plan.flow = state_flow::merged;
+    plan.strip_blocks = plan.segment_blocks = 3;
+
+    StepStream steps(plan);
+    const auto first = steps.next();
+
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->queries, (std::vector<std::int64_t>{0, 1, 3}));
+    EXPECT_EQ(first->keys, (std::vector<std::int64_t>{0, 1}));
+    const auto none = pair_kind::none;
+    const auto dense = pair_kind::dense;
+    const auto causal = pair_kind::causal;
+    EXPECT_EQ(first->pairs, (std::vector{causal, none, dense, none, dense, dense}));
+    EXPECT_EQ(first->quorum, 0);
+    EXPECT_TRUE(first->partial);
+}
+
+TEST(StepStream, GivesEveryQuorumOfAPerfectSetEqualCausalWork) {
+    for (const std::int64_t c : {3, 7, 13, 21, 31, 57}) {
+        for (const auto flow : {state_flow::continued, state_flow::merged}) {
+            plan plan = plan_of(causal_problem(4 * c), c, 1, 2, 2);
+            plan.order = task_order::quorum_major;
+            plan.flow = flow;
+
+            const auto check = check_steps(plan);
+
+            ASSERT_EQ(check.problem, "");
+            ASSERT_EQ(static_cast<std::int64_t>(check.totals.quorum_flops.size()), c);
+            const auto k = static_cast<std::int64_t>(plan.difference_set.size());
+            const std::int64_t pairs = k * (k - 1) / 2 * 16 + 4 * 5 / 2;
+            for (const auto& [quorum, flops] : check.totals.quorum_flops) {
+                ASSERT_EQ(flops, flops_per_pair(plan.problem) * pairs) << "quorum " << quorum;
+            }
+        }
+    }
+}
+
+TEST(StepStream, FinalizesQueriesThatSeeNoKeyFirst) {
+    problem problem = causal_problem(8);
+    problem.kv_tokens = 3;
+    problem.mask = mask_rule::causal_bottom_right;
+    const plan plan = plan_of(problem, 3, 1, 2, 1);
+
+    StepStream steps(plan);
+    const auto first = steps.next();
+    const auto second = steps.next();
+
+    ASSERT_TRUE(first && second);
+    for (const auto& [step, block] : {std::pair{*first, 0}, std::pair{*second, 1}}) {
+        EXPECT_EQ(step.kind, step_kind::finalize);
+        EXPECT_EQ(step.queries, std::vector<std::int64_t>{block});
+        EXPECT_EQ(step.fresh, std::vector<bool>{true});
+        EXPECT_EQ(step.strip, -1);
+    }
+    EXPECT_EQ(steps.next()->kind, step_kind::attend);
+}
+
+TEST(StepStream, OfNoQueriesIsEmptyAndOfNoKeysOnlyFinalizes) {
+    problem problem = causal_problem(0);
+    EXPECT_FALSE(StepStream(plan_of(problem, 7, 2, 1, 1)).next());
+
+    problem.tokens = 5;
+    EXPECT_EQ(compact(plan_of(problem, 7, 2, 2, 1)), "f0 f1 f2");
+}
+
+TEST(StepStream, NamesTheQuorumOnlyOfStepsWithOneOwner) {
+    problem problem = causal_problem(12);
+    problem.mask = mask_rule::none;
+    plan plan = plan_of(problem, 3, 1, 2, 2);
+    plan.strip_blocks = plan.segment_blocks = 2;
+    StepStream aligned(plan);
+    while (const auto step = aligned.next()) {
+        if (step->kind == step_kind::attend) {
+            EXPECT_GE(step->quorum, 0);
+        }
+    }
+    plan.segment_blocks = 6;
+    StepStream crossing(plan);
+    while (const auto step = crossing.next())
+        EXPECT_EQ(step->quorum, -1);
+}
+
+TEST(StepStream, OfAHundredMillionTokensStartsAtOnce) {
+    problem problem = causal_problem(100'000'000);
+    plan plan = plan_of(problem, 133, 1, 4'096, 4'096);
+    plan.interleave = 2;
+    StepStream steps(plan);
+    for (int i = 0; i < 1'000; ++i)
+        ASSERT_TRUE(steps.next());
+}
+
+TEST(StepStream, RefusesPlansThatContradictThemselves) {
+    const plan good = plan_of(causal_problem(100), 7, 1, 5, 5);
+    const auto refuses = [&](auto change) {
+        plan plan = good;
+        change(plan);
+        try {
+            StepStream steps(plan);
+        } catch (const Error& error) {
+            return error.code() == error_code::usage;
+        }
+        return false;
+    };
+    EXPECT_FALSE(refuses([](plan&) {}));
+    EXPECT_TRUE(refuses([](plan& p) { p.difference_set = {0, 1, 2}; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.chunks = 8; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.depth = 0; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.queries.tokens = 99; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.keys.block_tokens = 0; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.keys.chunk_blocks = 4; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.strip_blocks = 0; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.segment_blocks = -1; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.interleave = 0; }));
+    EXPECT_TRUE(refuses([](plan& p) { p.flow = state_flow::merged; }));
+    EXPECT_TRUE(refuses([](plan& p) {
+        p.problem.head_dim = 256;
+        p.problem.tokens = p.queries.tokens = p.queries.block_tokens = std::int64_t{1} << 30;
+        p.problem.kv_tokens = p.keys.tokens = p.keys.block_tokens = std::int64_t{1} << 30;
+        p.queries.chunk_blocks = p.keys.chunk_blocks = 1;
+        p.problem.heads = 128;
+    }));
+}
+
+} // namespace
+} // namespace cqsa::test
