@@ -14,6 +14,16 @@ std::int64_t aligned(std::int64_t bytes) {
     return (bytes + part_alignment - 1) / part_alignment * part_alignment;
 }
 
+std::atomic<std::int64_t> main_memory_now{0};
+std::atomic<std::int64_t> main_memory_peak{0};
+
+void count_main_memory(std::int64_t bytes) {
+    const std::int64_t now = main_memory_now += bytes;
+    std::int64_t peak = main_memory_peak;
+    while (now > peak && !main_memory_peak.compare_exchange_weak(peak, now)) {
+    }
+}
+
 block_data& as_block(void* interface) {
     return *static_cast<block_data*>(interface);
 }
@@ -55,6 +65,7 @@ starpu_ssize_t allocate(void* interface, unsigned node) {
     block_data& block = as_block(interface);
     const std::uintptr_t buffer = starpu_malloc_on_node(node, block.alloc_bytes);
     if (buffer == 0) return -ENOMEM;
+    if (starpu_node_get_kind(node) == STARPU_CPU_RAM) count_main_memory(block.alloc_bytes);
     point_into_buffer(block, buffer);
     return block.alloc_bytes;
 }
@@ -62,6 +73,7 @@ starpu_ssize_t allocate(void* interface, unsigned node) {
 void release(void* interface, unsigned node) {
     block_data& block = as_block(interface);
     starpu_free_on_node(node, block.buffer, block.alloc_bytes);
+    if (starpu_node_get_kind(node) == STARPU_CPU_RAM) count_main_memory(-block.alloc_bytes);
     block.buffer = 0;
     for (int p = 0; p < block.parts; ++p)
         block.part[p].data = nullptr;
@@ -282,6 +294,18 @@ starpu_data_handle_t register_parts(int home, const block_part* parts, int count
 }
 
 } // namespace
+
+std::int64_t main_memory_bytes() {
+    return main_memory_now;
+}
+
+std::int64_t main_memory_peak_bytes() {
+    return main_memory_peak;
+}
+
+void reset_main_memory_peak() {
+    main_memory_peak = main_memory_now.load();
+}
 
 std::int64_t packed_bytes(const block_part* parts, int count) {
     std::int64_t bytes = 0;

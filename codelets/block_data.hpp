@@ -17,6 +17,12 @@ struct traffic {
     std::atomic<std::int64_t> d2h_bytes{0};
 };
 
+/// Main memory that StarPU holds for temporaries and copies (not the caller's arrays), process-wide
+/// as StarPU is: bytes now, and the most since the last call of reset_main_memory_peak.
+std::int64_t main_memory_bytes();
+std::int64_t main_memory_peak_bytes();
+void reset_main_memory_peak();
+
 /// One array [batch, heads, tokens, row] of a block, with strides in bytes. Rows are contiguous.
 struct block_part {
     void* data = nullptr;

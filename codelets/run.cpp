@@ -29,6 +29,13 @@ std::span<std::byte> Run::workspace(int worker, std::size_t bytes) {
     return {slot.data.get(), bytes};
 }
 
+std::int64_t Run::workspace_bytes() const {
+    std::int64_t bytes = 0;
+    for (const buffer& slot : workspaces_)
+        bytes += static_cast<std::int64_t>(slot.bytes);
+    return bytes;
+}
+
 void run_task(Run& run, const std::function<void()>& work, bool on_cpu) noexcept {
     if (run.cancelled()) return;
     Run::worker_record& record = run.record(starpu_worker_get_id_check());

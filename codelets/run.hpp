@@ -58,6 +58,9 @@ class Run {
     /// Workspace of a StarPU worker, grown when needed, aligned to 64 bytes. Only for that worker.
     std::span<std::byte> workspace(int worker, std::size_t bytes);
 
+    /// Bytes of all workspaces. When no task runs.
+    [[nodiscard]] std::int64_t workspace_bytes() const;
+
     /// Kept by the codelets, read by the runtime.
     struct worker_record {
         std::atomic<std::int64_t> tasks{0};

@@ -49,29 +49,29 @@ struct progress {
 
 struct attend_options {
     mask_rule mask = mask_rule::none;
-    std::optional<double> scale; ///< default 1/√head_dim
+    std::optional<double> scale{}; ///< default 1/√head_dim
 
     // What the run may use. Unset: what the machine has free (STARPU_LIMIT_* are honoured).
-    std::optional<std::int64_t> device_bytes; ///< per GPU, everything but the CUDA context
-    std::optional<std::int64_t> host_bytes;   ///< beside the caller's arrays
+    std::optional<std::int64_t> device_bytes{}; ///< per GPU, everything but the CUDA context
+    std::optional<std::int64_t> host_bytes{};   ///< beside the caller's arrays
     worker_set workers = worker_set::all;
     int cpu_threads = 0; ///< of the CPU worker's team; 0: every core that is free
 
     // The plan. Unset: the planner chooses.
-    std::optional<std::int64_t> chunks;
-    std::optional<int> depth;
-    std::optional<task_order> order;
-    std::optional<state_flow> flow;
-    std::optional<std::int64_t> block_tokens;
-    std::optional<std::int64_t> strip_tokens;
-    std::optional<std::int64_t> segment_tokens;
+    std::optional<std::int64_t> chunks{};
+    std::optional<int> depth{};
+    std::optional<task_order> order{};
+    std::optional<state_flow> flow{};
+    std::optional<std::int64_t> block_tokens{};
+    std::optional<std::int64_t> strip_tokens{};
+    std::optional<std::int64_t> segment_tokens{};
 
-    std::string trace_directory; ///< not empty: record a StarPU FxT trace there
+    std::string trace_directory{}; ///< not empty: record a StarPU FxT trace there
     /// Called from one thread about ten times a second and once at the end.
-    std::function<void(const progress&)> on_progress;
+    std::function<void(const progress&)> on_progress{};
     /// Polled about ten times a second; when it returns true, tasks not yet started are dropped and
     /// attend throws Error(stopped).
-    std::function<bool()> stop_requested;
+    std::function<bool()> stop_requested{};
 };
 
 struct attend_report {

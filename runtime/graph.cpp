@@ -67,7 +67,7 @@ Graph::~Graph() {
 
 void Graph::execute(const poll_function& poll) {
     next_poll_ = last_end_ = std::chrono::steady_clock::now();
-    step_stream steps(plan_);
+    StepStream steps(plan_);
     while (const auto step = steps.next()) {
         wait_until([this] { return submitted_ - ended_ < max_tasks; }, poll);
         if (run_.cancelled()) break;
@@ -152,7 +152,7 @@ void Graph::submit_attend(const step& step) {
     }
     arguments->pairs = step.pairs;
     arguments->flops = step.flops;
-    buffers.push_back(slot_of(step));
+    order_in_window(step, buffers);
     submit_task(attend_codelet(), std::move(arguments), std::move(buffers), attend_priority);
 }
 
@@ -163,11 +163,11 @@ void Graph::submit_merge(const step& step) {
     arguments->fresh = step.fresh.front();
     arguments->bytes = 3 * state_bytes(block);
     const auto partial = partials_.extract({step.quorum, block});
-    submit_task(merge_codelet(), std::move(arguments),
-                {{state_of(states_, block, "S", block), step.fresh.front() ? STARPU_W : STARPU_RW},
-                 {partial.mapped(), STARPU_R},
-                 slot_of(step)},
-                merge_priority);
+    std::vector<starpu_data_descr> buffers{
+        {state_of(states_, block, "S", block), step.fresh.front() ? STARPU_W : STARPU_RW},
+        {partial.mapped(), STARPU_R}};
+    order_in_window(step, buffers);
+    submit_task(merge_codelet(), std::move(arguments), std::move(buffers), merge_priority);
     starpu_data_unregister_submit(partial.mapped());
 }
 
@@ -180,7 +180,7 @@ void Graph::submit_finalize(const step& step) {
     std::vector<starpu_data_descr> buffers{{result_handle(block), STARPU_W}};
     const auto state = states_.extract(block);
     if (!arguments->fresh) buffers.push_back({state.mapped(), STARPU_R});
-    buffers.push_back(slot_of(step));
+    order_in_window(step, buffers);
     submit_task(finalize_codelet(), std::move(arguments), std::move(buffers), merge_priority,
                 block);
     if (!state.empty()) starpu_data_unregister_submit(state.mapped());
@@ -227,11 +227,12 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     ++submitted_;
 }
 
-starpu_data_descr Graph::slot_of(const step& step) {
+void Graph::order_in_window(const step& step, std::vector<starpu_data_descr>& buffers) {
+    if (step.strip < 0) return; // blocks that see no key belong to no strip
     slot& place = slots_[static_cast<std::size_t>(step.strip % plan_.interleave)];
     const bool first = place.strip != step.strip;
     place.strip = step.strip;
-    return {place.order.get(), first ? STARPU_W : STARPU_R};
+    buffers.push_back({place.order.get(), first ? STARPU_W : STARPU_R});
 }
 
 template<class Key>

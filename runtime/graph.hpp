@@ -63,7 +63,7 @@ class Graph {
                      std::vector<starpu_data_descr> buffers, int priority,
                      std::int64_t finished_block = -1);
     /// Orders the task after the strip that had the same place in the window before.
-    starpu_data_descr slot_of(const step& step);
+    void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
     /// S_i or P_{s,i}, registered when it is asked for the first time.
     template<class Key>
     starpu_data_handle_t state_of(std::map<Key, starpu_data_handle_t>& states, const Key& key,
