@@ -59,7 +59,7 @@ const plan& checked(const plan& plan) {
 
 } // namespace
 
-StepStream::StepStream(const plan& plan)
+step_stream::step_stream(const plan& plan)
     : plan_(checked(plan)), divide_(QuorumSystem(plan.chunks, plan.difference_set), plan.depth,
                                     plan.queries.blocks(), plan.keys.blocks()),
       visibility_(plan.problem, plan.queries, plan.keys), leaves_(divide_),
@@ -69,7 +69,7 @@ StepStream::StepStream(const plan& plan)
     count_visits();
 }
 
-void StepStream::count_visits() {
+void step_stream::count_visits() {
     const auto count = [&](const leaf& leaf) {
         for (std::size_t run = 0; run < leaf.queries.size(); ++run) {
             for (std::int64_t i = 0; i < leaf.queries[run].count; ++i) {
@@ -87,8 +87,8 @@ void StepStream::count_visits() {
     }
 }
 
-std::optional<StepStream::strip_block> StepStream::work_of(const leaf& leaf, std::int64_t block,
-                                                           std::size_t run) const {
+std::optional<step_stream::strip_block> step_stream::work_of(const leaf& leaf, std::int64_t block,
+                                                             std::size_t run) const {
     const std::int64_t visible = visibility_.visible_blocks(block);
     const auto& keys = leaf.keys;
     std::size_t first = 0;
@@ -102,13 +102,12 @@ std::optional<StepStream::strip_block> StepStream::work_of(const leaf& leaf, std
     return strip_block{block, run, keys[first].position, keys[last].position + seen - 1};
 }
 
-std::optional<step> StepStream::next() {
+std::optional<step> step_stream::next() {
     while (ready_.empty()) {
         if (idle_block_ < divide_.query_blocks()) {
             if (visits_left_[idle_block_] == 0) {
                 step finish;
                 finish.kind = step_kind::finalize;
-                finish.strip = -1;
                 finish.queries = {idle_block_};
                 finish.fresh = {true};
                 ready_.push_back(std::move(finish));
@@ -129,7 +128,7 @@ std::optional<step> StepStream::next() {
     return result;
 }
 
-bool StepStream::next_leaf() {
+bool step_stream::next_leaf() {
     if (query_major()) {
         if (leaf_ != nullptr) return false;
         leaf_ = &whole_;
@@ -142,7 +141,7 @@ bool StepStream::next_leaf() {
     return true;
 }
 
-bool StepStream::next_group() {
+bool step_stream::next_group() {
     const bool from_last = query_major() && plan_.problem.mask != mask_rule::none;
     while (leaf_ != nullptr && next_strip_ < strips_) {
         group_.clear();
@@ -173,7 +172,7 @@ bool StepStream::next_group() {
     return false;
 }
 
-void StepStream::fill_strip(std::int64_t strip, strip_visit& visit) const {
+void step_stream::fill_strip(std::int64_t strip, strip_visit& visit) const {
     const auto& runs = leaf_->queries;
     const std::int64_t begin = strip * plan_.strip_blocks;
     const std::int64_t end = std::min(begin + plan_.strip_blocks, leaf_->query_blocks());
@@ -188,7 +187,7 @@ void StepStream::fill_strip(std::int64_t strip, strip_visit& visit) const {
     }
 }
 
-void StepStream::enter_segment(std::int64_t segment) {
+void step_stream::enter_segment(std::int64_t segment) {
     const auto& runs = leaf_->keys;
     const std::int64_t begin = segment * plan_.segment_blocks;
     const std::int64_t end = std::min(begin + plan_.segment_blocks, leaf_->key_blocks());
@@ -203,7 +202,7 @@ void StepStream::enter_segment(std::int64_t segment) {
     member_ = 0;
 }
 
-void StepStream::emit(strip_visit& visit) {
+void step_stream::emit(strip_visit& visit) {
     const bool partial = plan_.flow == state_flow::merged;
     const std::int64_t first_key = segment_ * plan_.segment_blocks;
     const std::int64_t end_key = first_key + static_cast<std::int64_t>(segment_keys_.size());
@@ -256,7 +255,7 @@ void StepStream::emit(strip_visit& visit) {
 }
 
 /// Merges and finalizes the blocks of the visit whose last pair lies in this segment.
-void StepStream::emit_completed(const strip_visit& visit) {
+void step_stream::emit_completed(const strip_visit& visit) {
     for (const strip_block& work : visit.blocks) {
         const std::int64_t last = forwards_ ? work.last_key : work.first_key;
         if (last / plan_.segment_blocks != segment_) continue;
@@ -280,7 +279,7 @@ void StepStream::emit_completed(const strip_visit& visit) {
     }
 }
 
-std::int64_t StepStream::common_owner(const step& task) const {
+std::int64_t step_stream::common_owner(const step& task) const {
     if (plan_.chunks == 1) return 0;
     const std::int64_t owner = divide_.owner(task.queries.front(), task.keys.front());
     const auto one_chunk = [](const block_grid& grid, const std::vector<std::int64_t>& blocks) {

@@ -27,18 +27,19 @@ namespace cqsa {
 /// others. Causal query_major plans visit the groups from the last, which has most work, to the
 /// first, so that several workers end together.
 ///
-/// Query blocks that see no key come first, as finalize steps with fresh = true and strip = −1.
+/// Query blocks that see no key come first, as finalize steps with fresh = true, and share the
+/// number of the first visit. Visits are numbered in the order of their first steps.
 /// A block's merge follows the step that made its partial state complete, and its finalize the
 /// step that made its state complete; both carry the number of that visit.
-class StepStream {
+class step_stream {
   public:
     /// Throws Error(usage) when the plan contradicts itself (no cover, sizes below one, chunks
     /// that are not those of the grids, a step of more than 2⁶³ flops, partial states in
     /// query_major).
-    explicit StepStream(const plan& plan);
+    explicit step_stream(const plan& plan);
 
-    StepStream(const StepStream&) = delete;
-    StepStream& operator=(const StepStream&) = delete;
+    step_stream(const step_stream&) = delete;
+    step_stream& operator=(const step_stream&) = delete;
 
     /// The next step, or nothing after the last.
     std::optional<step> next();

@@ -35,7 +35,7 @@ class Checker {
           last_update_(plan.queries.blocks(), -1) {}
 
     plan_check run() {
-        StepStream steps(plan_);
+        step_stream steps(plan_);
         while (const auto step = steps.next()) {
             switch (step->kind) {
             case step_kind::attend:
@@ -188,7 +188,7 @@ class Checker {
             expect(last_update_[block] == attend_index_, "a finalize comes late");
             state_tokens_ -= plan_.queries.size(block);
         } else {
-            expect(step.strip == -1 && attend_index_ < 0, "an idle block's finalize is not first");
+            expect(step.strip == 0 && attend_index_ < 0, "an idle block's finalize is not first");
         }
         finalized_[block] = true;
     }
@@ -246,7 +246,7 @@ bool sees(const problem& problem, std::int64_t r, std::int64_t t) {
 
 std::vector<int> count_token_pairs(const plan& plan) {
     std::vector<int> count(plan.problem.tokens * plan.problem.kv_tokens, 0);
-    StepStream steps(plan);
+    step_stream steps(plan);
     while (const auto step = steps.next()) {
         for (std::size_t i = 0; i < step->pairs.size(); ++i) {
             if (step->pairs[i] == pair_kind::none) continue;

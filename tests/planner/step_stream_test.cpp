@@ -22,7 +22,7 @@ problem causal_problem(std::int64_t tokens) {
 /// "01x23" for blocks 0 and 1 over keys 2 and 3, "m0" for a merge, "f0" for a finalize.
 std::string compact(const plan& plan) {
     std::ostringstream text;
-    StepStream steps(plan);
+    step_stream steps(plan);
     while (const auto step = steps.next()) {
         if (text.tellp() > 0) text << ' ';
         if (step->kind == step_kind::merge) text << 'm';
@@ -53,7 +53,7 @@ TEST(StepStream, MakesTheQuorumsOfThePaper) {
     plan.flow = state_flow::merged;
     plan.strip_blocks = plan.segment_blocks = 3;
 
-    StepStream steps(plan);
+    step_stream steps(plan);
     const auto first = steps.next();
 
     ASSERT_TRUE(first);
@@ -93,7 +93,7 @@ TEST(StepStream, FinalizesQueriesThatSeeNoKeyFirst) {
     problem.mask = mask_rule::causal_bottom_right;
     const plan plan = plan_of(problem, 3, 1, 2, 1);
 
-    StepStream steps(plan);
+    step_stream steps(plan);
     const auto first = steps.next();
     const auto second = steps.next();
 
@@ -102,14 +102,14 @@ TEST(StepStream, FinalizesQueriesThatSeeNoKeyFirst) {
         EXPECT_EQ(step.kind, step_kind::finalize);
         EXPECT_EQ(step.queries, std::vector<std::int64_t>{block});
         EXPECT_EQ(step.fresh, std::vector<bool>{true});
-        EXPECT_EQ(step.strip, -1);
+        EXPECT_EQ(step.strip, 0);
     }
     EXPECT_EQ(steps.next()->kind, step_kind::attend);
 }
 
 TEST(StepStream, OfNoQueriesIsEmptyAndOfNoKeysOnlyFinalizes) {
     problem problem = causal_problem(0);
-    EXPECT_FALSE(StepStream(plan_of(problem, 7, 2, 1, 1)).next());
+    EXPECT_FALSE(step_stream(plan_of(problem, 7, 2, 1, 1)).next());
 
     problem.tokens = 5;
     EXPECT_EQ(compact(plan_of(problem, 7, 2, 2, 1)), "f0 f1 f2");
@@ -120,14 +120,14 @@ TEST(StepStream, NamesTheQuorumOnlyOfStepsWithOneOwner) {
     problem.mask = mask_rule::none;
     plan plan = plan_of(problem, 3, 1, 2, 2);
     plan.strip_blocks = plan.segment_blocks = 2;
-    StepStream aligned(plan);
+    step_stream aligned(plan);
     while (const auto step = aligned.next()) {
         if (step->kind == step_kind::attend) {
             EXPECT_GE(step->quorum, 0);
         }
     }
     plan.segment_blocks = 6;
-    StepStream crossing(plan);
+    step_stream crossing(plan);
     while (const auto step = crossing.next())
         EXPECT_EQ(step->quorum, -1);
 }
@@ -136,7 +136,7 @@ TEST(StepStream, OfAHundredMillionTokensStartsAtOnce) {
     problem problem = causal_problem(100'000'000);
     plan plan = plan_of(problem, 133, 1, 4'096, 4'096);
     plan.interleave = 2;
-    StepStream steps(plan);
+    step_stream steps(plan);
     for (int i = 0; i < 1'000; ++i)
         ASSERT_TRUE(steps.next());
 }
@@ -147,7 +147,7 @@ TEST(StepStream, RefusesPlansThatContradictThemselves) {
         plan plan = good;
         change(plan);
         try {
-            StepStream steps(plan);
+            step_stream steps(plan);
         } catch (const Error& error) {
             return error.code() == error_code::usage;
         }
