@@ -33,33 +33,29 @@ constexpr float to_float(half x) {
         sign | std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude << 13) * 0x1p112F));
 }
 
-/// Rounded to nearest, ties to even; overflow gives infinity, a NaN stays a (quiet) NaN.
+/// Rounded to nearest, ties to even; overflow gives infinity, a NaN stays a (quiet) NaN. Free of
+/// branches, so that loops over it become vector code.
 constexpr bfloat16 to_bfloat16(float x) {
     const auto bits = std::bit_cast<std::uint32_t>(x);
-    if ((bits & 0x7fffffffU) > 0x7f800000U) {
-        return {static_cast<std::uint16_t>(bits >> 16 | 0x40U)};
-    }
-    return {static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16)};
+    const std::uint32_t rounded = (bits + 0x7fffU + (bits >> 16 & 1U)) >> 16;
+    const std::uint32_t quiet = bits >> 16 | 0x40U;
+    return {static_cast<std::uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? quiet : rounded)};
 }
 
 /// Rounded to nearest, ties to even, into the subnormals too; overflow gives infinity, a NaN stays
-/// a (quiet) NaN.
+/// a (quiet) NaN. Free of branches, as above.
 constexpr half to_half(float x) {
     const auto bits = std::bit_cast<std::uint32_t>(x);
-    const std::uint32_t sign = bits >> 16 & 0x8000U;
     const std::uint32_t magnitude = bits & 0x7fffffffU;
-    std::uint32_t result = 0;
-    if (magnitude > 0x7f800000U) {
-        result = 0x7e00U | (magnitude >> 13 & 0x3ffU);
-    } else if (magnitude >= 0x477ff000U) { // 65520 and more round past the largest half
-        result = 0x7c00U;
-    } else if (magnitude < 0x38800000U) {
-        // Below 2^-14 the spacing is 2^-24, the spacing of binary32 at 1/2: the addition rounds.
-        result = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3f000000U;
-    } else {
-        result = (magnitude - 0x38000000U + 0xfffU + (magnitude >> 13 & 1U)) >> 13;
-    }
-    return {static_cast<std::uint16_t>(sign | result)};
+    // Below 2^-14 the spacing is 2^-24, the spacing of binary32 at 1/2: the addition rounds.
+    const std::uint32_t subnormal =
+        std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3f000000U;
+    const std::uint32_t normal = (magnitude - 0x38000000U + 0xfffU + (magnitude >> 13 & 1U)) >> 13;
+    const std::uint32_t quiet = 0x7e00U | (magnitude >> 13 & 0x3ffU);
+    std::uint32_t result = magnitude < 0x38800000U ? subnormal : normal;
+    result = magnitude >= 0x477ff000U ? 0x7c00U : result; // 65520 and more round to infinity
+    result = magnitude > 0x7f800000U ? quiet : result;
+    return {static_cast<std::uint16_t>((bits >> 16 & 0x8000U) | result)};
 }
 
 } // namespace cqsa
