@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "codelets/attend/hopper/parameters.hpp"
+#include "codelets/attend/hopper/schedule.cuh"
+#include "codelets/attend/hopper/softmax.cuh"
+#include "codelets/cuda/wgmma.cuh"
+
+/// attend on Hopper, after FlashAttention-3 (Shah et al., arXiv 2407.08608).
+///
+/// One persistent CTA per multiprocessor: a producer warpgroup of which two threads work, and
+/// `groups` consumer warpgroups of 64 query rows each.
+///  - One producer thread takes row tiles from a counter, walks the key blocks that meet the tile
+///  and
+///    copies Q once and the K tiles into a ring of `stages` slots (TMA; full and empty barriers);
+///    it tells how many key tiles come and, with each, what of it is visible. The other thread
+///    follows with the V tiles.
+///  - A consumer keeps S (64 × key_tile), P (the same, 16 bit) and O (64 × head_dim) in registers.
+///    Step j issues S = Q·K(j)ᵀ and O += P·V(j−1), then turns S into weights while the tensor cores
+///    finish P·V (overlap inside the warpgroup).
+///  - Ping-pong: the warpgroups issue their products in turn, so that one's softmax runs under the
+///    others' products.
+///  - O, max and sum stay in registers over the whole list of key blocks; the fp32 state is read
+///    before the first and written after the last.
+///  - When the tiles do not fill the last wave, its tiles are worked in parts over the keys; the
+///  warp
+///    that finishes a tile's last part adds the parts up, always in the same order.
+namespace cqsa::cuda::hopper {
+
+template<int HeadDim, int Groups, int KeyTile, int Stages, bool PingPong, int Polynomial = 0,
+         bool WeightsFirst = false, int PassTurn = 0, bool AlwaysRescale = false>
+struct tile_shape {
+    static constexpr int head_dim = HeadDim;
+    static constexpr int groups = Groups;
+    static constexpr int rows = 64 * Groups;
+    static constexpr int key_tile = KeyTile;
+    static constexpr int stages = Stages;
+    static constexpr bool ping_pong = PingPong;
+    static constexpr int polynomial = Polynomial;
+    static constexpr bool weights_first = WeightsFirst;
+    static constexpr int pass_turn = PassTurn;
+    static constexpr bool always_rescale = AlwaysRescale;
+
+    static constexpr int threads = 128 * (Groups + 1);
+    static constexpr int panels = (HeadDim + 63) / 64; ///< of 64 columns, 128 bytes a row
+    static constexpr int query_panel_bytes = rows * 128;
+    static constexpr int key_panel_bytes = KeyTile * 128;
+    static constexpr int query_bytes = panels * query_panel_bytes;
+    static constexpr int key_bytes = panels * key_panel_bytes;
+    /// Registers a thread: the file's 64K minus what rounding leaves, shared out by role.
+    static constexpr int producer_registers = Groups == 3 ? 32 : 40;
+    static constexpr int consumer_registers = Groups == 3 ? 160 : 232;
+
+    static constexpr int partial_quads = HeadDim / 8 + 1; ///< float4 a thread: O, max and sum
+};
+
+template<class Shape>
+struct alignas(1024) shared_memory {
+    std::byte query[Shape::query_bytes];
+    std::byte keys[Shape::stages][Shape::key_bytes];
+    std::byte values[Shape::stages][Shape::key_bytes];
+    key_tile_mask masks[Shape::stages];
+    row_tile tiles[2];
+    std::uint64_t query_full, query_empty;
+    std::uint64_t keys_full[Shape::stages], keys_empty[Shape::stages];
+    std::uint64_t values_full[Shape::stages], values_empty[Shape::stages];
+    std::uint64_t tile_full[2], tile_empty[2];
+};
+
+/// Position in a ring of slots: the slot, and the parity of the round.
+template<int Slots>
+struct ring_position {
+    int slot = 0;
+    std::uint32_t parity = 0;
+    __device__ void advance() {
+        if (++slot == Slots) {
+            slot = 0;
+            parity ^= 1;
+        }
+    }
+};
+
+// ---------------------------------------------------------------- producer
+
+/// Copies the panels of one key or value tile into a slot of a ring.
+template<class Shape>
+__device__ inline void copy_tile(std::byte* slot, std::uint64_t* full, const CUtensorMap* map,
+                                 int token, int kv_head, int batch) {
+    ptx::barrier_arrive_expect(full, Shape::key_bytes);
+#pragma unroll
+    for (int panel = 0; panel < Shape::panels; ++panel)
+        ptx::copy_box(slot + panel * Shape::key_panel_bytes, map, full, panel * 64, token, kv_head,
+                      batch, ptx::evict_last);
+}
+
+/// Takes tiles from the counter, announces them, and copies their queries and keys.
+template<class Shape>
+__device__ inline void produce_keys(const launch_parameters& p, shared_memory<Shape>& shared) {
+    ring_position<Shape::stages> key;
+    ring_position<2> tile_slot;
+    std::uint32_t query_parity = 1;
+
+    int item = static_cast<int>(blockIdx.x);
+    while (true) {
+        row_tile& tile = shared.tiles[tile_slot.slot];
+        ptx::barrier_wait(&shared.tile_empty[tile_slot.slot], tile_slot.parity ^ 1);
+        decode_item<Shape::rows>(p, item, tile);
+        KeyWalk<Shape::rows, Shape::key_tile> walk(p, tile.query_block, tile.row);
+        int left = 0;
+        if (tile.query_block >= 0) {
+            left = walk.count();
+            tile.first = left * tile.part / tile.parts;
+            left = left * (tile.part + 1) / tile.parts - tile.first;
+            tile.key_tiles = left;
+        }
+        ptx::barrier_arrive(&shared.tile_full[tile_slot.slot]);
+        tile_slot.advance();
+        if (tile.query_block < 0) break;
+        item = static_cast<int>(gridDim.x + atomicAdd(p.next_item, 1U));
+        if (left == 0) continue;
+
+        const int batch = tile.head / p.heads;
+        const int kv_head = tile.head % p.heads / p.heads_per_kv_head;
+        walk.start(tile.first);
+        const auto copy_keys = [&] {
+            ptx::barrier_wait(&shared.keys_empty[key.slot], key.parity ^ 1);
+            shared.masks[key.slot] = walk.mask();
+            copy_tile<Shape>(shared.keys[key.slot], &shared.keys_full[key.slot],
+                             &p.key_maps[walk.block()], walk.token(), kv_head, batch);
+            key.advance();
+        };
+        copy_keys();
+        ptx::barrier_wait(&shared.query_empty, query_parity);
+        query_parity ^= 1;
+        ptx::barrier_arrive_expect(&shared.query_full, Shape::query_bytes);
+#pragma unroll
+        for (int panel = 0; panel < Shape::panels; ++panel)
+            ptx::copy_box(shared.query + panel * Shape::query_panel_bytes,
+                          &p.query_maps[tile.query_block], &shared.query_full, panel * 64, tile.row,
+                          tile.head % p.heads, batch, ptx::evict_first);
+#pragma unroll 1
+        while (--left > 0) {
+            walk.next();
+            copy_keys();
+        }
+    }
+}
+
+/// Copies the values of the announced tiles.
+template<class Shape>
+__device__ inline void produce_values(const launch_parameters& p, shared_memory<Shape>& shared) {
+    ring_position<Shape::stages> value;
+    ring_position<2> tile_slot;
+    while (true) {
+        ptx::barrier_wait(&shared.tile_full[tile_slot.slot], tile_slot.parity);
+        const row_tile& tile = shared.tiles[tile_slot.slot];
+        if (tile.query_block < 0) break;
+        int left = tile.key_tiles;
+        if (left > 0) {
+            KeyWalk<Shape::rows, Shape::key_tile> walk(p, tile.query_block, tile.row);
+            walk.start(tile.first);
+            const int batch = tile.head / p.heads;
+            const int kv_head = tile.head % p.heads / p.heads_per_kv_head;
+            while (true) {
+                ptx::barrier_wait(&shared.values_empty[value.slot], value.parity ^ 1);
+                copy_tile<Shape>(shared.values[value.slot], &shared.values_full[value.slot],
+                                 &p.value_maps[walk.block()], walk.token(), kv_head, batch);
+                value.advance();
+                if (--left == 0) break;
+                walk.next();
+            }
+        }
+        ptx::barrier_arrive(&shared.tile_empty[tile_slot.slot]);
+        tile_slot.advance();
+    }
+}
+
+// ---------------------------------------------------------------- consumer: products
+
+/// S = Q·Kᵀ
+template<class Shape, class Element>
+__device__ inline void issue_scores(float (&s)[Shape::key_tile / 2], std::uint64_t q,
+                                    std::uint64_t k) {
+#pragma unroll
+    for (int i = 0; i < Shape::head_dim / 16; ++i) {
+        const int panel = i / 4;
+        const int inside = i % 4 * (32 >> 4);
+        ptx::product_shared<Element, Shape::key_tile>(
+            s, q + (panel * (Shape::query_panel_bytes >> 4) + inside),
+            k + (panel * (Shape::key_panel_bytes >> 4) + inside), i > 0);
+    }
+}
+
+/// O += P·V
+template<class Shape, class Element, class Between>
+__device__ inline void issue_values(float (&o)[Shape::head_dim / 2],
+                                    const std::uint32_t (&weights)[Shape::key_tile / 4],
+                                    std::uint64_t v, const Between& between) {
+    constexpr int d = Shape::head_dim;
+#pragma unroll
+    for (int i = 0; i < Shape::key_tile / 16; ++i) {
+        const std::uint64_t rows = v + i * (16 * 128 >> 4);
+        if constexpr (d <= 128) {
+            ptx::product_registers<Element, d>(o, weights + 4 * i, rows);
+        } else {
+            ptx::product_registers<Element, 128>(o, weights + 4 * i, rows);
+            ptx::product_registers<Element, d - 128>(o + 64, weights + 4 * i,
+                                                     rows + 2 * (Shape::key_panel_bytes >> 4));
+        }
+        between(i);
+    }
+}
+
+/// Scores' registers, now weights, as the A operand of P·V.
+template<class Element, int N>
+__device__ inline void pack_weights(std::uint32_t (&packed)[N / 2], const float (&s)[N]) {
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i)
+        packed[i] = ptx::pack<Element>(s[2 * i], s[2 * i + 1]);
+}
+
+template<bool Always, int N>
+__device__ inline void rescale(float (&o)[N], float2 factor) {
+    if (Always || __any_sync(0xFFFFFFFF, factor.x != 1.F || factor.y != 1.F)) {
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            o[i] *= i / 2 % 2 == 0 ? factor.x : factor.y;
+    }
+}
+
+// ---------------------------------------------------------------- consumer: state
+
+/// e^(m) in the state's units against 2^offset in the kernel's: the exponent (base 2) of the factor
+/// between sums that refer to them. In double, since both may be large.
+__device__ inline float unit_exponent(float m, float offset) {
+    constexpr double log2_e = 1.4426950408889634;
+    return m == -infinity ? 0.F : static_cast<float>(m * log2_e - offset);
+}
+
+template<int N>
+__device__ inline void clear_state(float (&o)[N], row_state& rows) {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        o[i] = 0.F;
+    rows = {{-infinity, -infinity}, {0.F, 0.F}};
+}
+
+/// Reads the rows' state from memory. The quad's sum goes to its first lane.
+template<int N>
+__device__ inline void load_state(float (&o)[N], row_state& rows, const launch_parameters& p,
+                                  const row_tile& tile, int row, int lane) {
+    const query_entry& q = p.queries[tile.query_block];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const int token = tile.row + row + 8 * r;
+        if (token >= q.tokens) continue;
+        const std::int64_t index = static_cast<std::int64_t>(tile.head) * q.tokens + token;
+        const float m = q.m[index];
+        rows.max[r] = m / p.scale;
+        const float factor = ptx::exp2(unit_exponent(m, offset_of(rows.max[r], p.scale_log2)));
+        rows.sum[r] = lane % 4 == 0 ? q.l[index] * factor : 0.F;
+        const float* acc = q.acc + index * p.head_dim + lane % 4 * 2;
+#pragma unroll
+        for (int i = 0; i < N / 4; ++i) {
+            if (8 * i + lane % 4 * 2 >= p.head_dim) continue;
+            const float2 two = *reinterpret_cast<const float2*>(acc + 8 * i);
+            o[4 * i + 2 * r] = two.x * factor;
+            o[4 * i + 2 * r + 1] = two.y * factor;
+        }
+    }
+}
+
+template<int N>
+__device__ inline void store_state(const float (&o)[N], row_state& rows, const launch_parameters& p,
+                                   const row_tile& tile, int row, int lane) {
+    const query_entry& q = p.queries[tile.query_block];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        float sum = rows.sum[r];
+        sum += __shfl_xor_sync(0xFFFFFFFF, sum, 1);
+        sum += __shfl_xor_sync(0xFFFFFFFF, sum, 2);
+        const int token = tile.row + row + 8 * r;
+        if (token >= q.tokens) continue;
+        const std::int64_t index = static_cast<std::int64_t>(tile.head) * q.tokens + token;
+        const float m = rows.max[r] * p.scale;
+        const float factor = ptx::exp2(-unit_exponent(m, offset_of(rows.max[r], p.scale_log2)));
+        if (lane % 4 == 0) {
+            q.m[index] = m;
+            q.l[index] = sum * factor;
+        }
+        float* acc = q.acc + index * p.head_dim + lane % 4 * 2;
+#pragma unroll
+        for (int i = 0; i < N / 4; ++i) {
+            if (8 * i + lane % 4 * 2 >= p.head_dim) continue;
+            *reinterpret_cast<float2*>(acc + 8 * i) =
+                make_float2(o[4 * i + 2 * r] * factor, o[4 * i + 2 * r + 1] * factor);
+        }
+    }
+}
+
+// ---------------------------------------------------------------- consumer: tiles in parts
+
+/// Leaves this warp's part of a split tile in the workspace. True in the warp that came last: its
+/// registers then hold the sum of all parts, added in the order of the parts.
+template<class Shape, int N>
+__device__ inline bool combine_parts(float (&o)[N], row_state& rows, const launch_parameters& p,
+                                     const row_tile& tile, int group, int warp, int lane) {
+    constexpr int quads = Shape::partial_quads;
+    const int slot = (tile.split * Shape::groups + group) * 4 + warp; // of this warp's rows
+    const auto place = [&](int part, int quad) {
+        return p.partials +
+               ((static_cast<std::int64_t>(slot) * p.parts + part) * quads + quad) * 32 + lane;
+    };
+#pragma unroll
+    for (int i = 0; i < N / 4; ++i)
+        __stcg(place(tile.part, i),
+               make_float4(o[4 * i], o[4 * i + 1], o[4 * i + 2], o[4 * i + 3]));
+    __stcg(place(tile.part, quads - 1),
+           make_float4(rows.max[0], rows.max[1], rows.sum[0], rows.sum[1]));
+    __threadfence();
+    __syncwarp();
+    unsigned before = 0;
+    if (lane == 0) before = atomicAdd(p.arrivals + slot, 1U);
+    if (__shfl_sync(0xFFFFFFFF, before, 0) + 1 != static_cast<unsigned>(p.parts)) return false;
+    __threadfence();
+
+    row_state all{{-infinity, -infinity}, {0.F, 0.F}};
+    for (int part = 0; part < p.parts; ++part) {
+        const float4 r = __ldcg(place(part, quads - 1));
+        all.max[0] = fmaxf(all.max[0], r.x);
+        all.max[1] = fmaxf(all.max[1], r.y);
+    }
+    const float offset[2] = {offset_of(all.max[0], p.scale_log2),
+                             offset_of(all.max[1], p.scale_log2)};
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        o[i] = 0.F;
+    for (int part = 0; part < p.parts; ++part) {
+        const float4 r = __ldcg(place(part, quads - 1));
+        const float factor[2] = {ptx::exp2(__fmul_rn(r.x, p.scale_log2) - offset[0]),
+                                 ptx::exp2(__fmul_rn(r.y, p.scale_log2) - offset[1])};
+        all.sum[0] += r.z * factor[0];
+        all.sum[1] += r.w * factor[1];
+#pragma unroll
+        for (int i = 0; i < N / 4; ++i) {
+            const float4 x = __ldcg(place(part, i));
+            o[4 * i] += x.x * factor[0];
+            o[4 * i + 1] += x.y * factor[0];
+            o[4 * i + 2] += x.z * factor[1];
+            o[4 * i + 3] += x.w * factor[1];
+        }
+    }
+    rows = all;
+    return true;
+}
+
+// ---------------------------------------------------------------- consumer
+
+template<class Shape, class Element>
+__device__ inline void consume(const launch_parameters& p, shared_memory<Shape>& shared) {
+    // Through a shuffle the compiler knows that the whole warp agrees: descriptors stay uniform.
+    const int group = __shfl_sync(0xFFFFFFFF, static_cast<int>(threadIdx.x) / 128 - 1, 0);
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp = static_cast<int>(threadIdx.x) % 128 / 32;
+    const int row = group * 64 + warp * 16 + lane / 4;
+
+    const auto arrive = [&](std::uint64_t* barrier) {
+        if (lane == 0) ptx::barrier_arrive(barrier);
+    };
+    // Whose turn it is to issue products: barrier 1 + group, passed on from group to group.
+    const auto take_turn = [&] {
+        if constexpr (Shape::ping_pong) ptx::named_barrier_sync(1 + group, 256);
+    };
+    const auto pass_turn = [&] {
+        if constexpr (Shape::ping_pong)
+            ptx::named_barrier_arrive(group == Shape::groups - 1 ? 1 : 2 + group, 256);
+    };
+    if (group == Shape::groups - 1) pass_turn();
+
+    const std::uint64_t q = ptx::matrix_descriptor(shared.query + group * 64 * 128, 16);
+    const std::uint64_t k = ptx::matrix_descriptor(shared.keys[0], 16);
+    const std::uint64_t v = ptx::matrix_descriptor(shared.values[0], Shape::key_panel_bytes);
+    constexpr int slot_step = Shape::key_bytes >> 4;
+
+    ring_position<Shape::stages> key;
+    ring_position<Shape::stages> value;
+    ring_position<2> tile_slot;
+    std::uint32_t query_parity = 0;
+
+    float s[Shape::key_tile / 2];
+    std::uint32_t weights[Shape::key_tile / 4];
+    float o[Shape::head_dim / 2];
+    row_state rows;
+
+    const auto mask = [&](key_tile_mask visible) {
+        if (visible.keys < Shape::key_tile || group * 64 + visible.edge < Shape::key_tile - 1)
+            mask_scores(s, visible, row, lane);
+    };
+
+    while (true) {
+        ptx::barrier_wait(&shared.tile_full[tile_slot.slot], tile_slot.parity);
+        const int query_block = shared.tiles[tile_slot.slot].query_block;
+        if (query_block < 0) break;
+        const int key_tiles = shared.tiles[tile_slot.slot].key_tiles;
+        clear_state(o, rows);
+        const bool fresh = p.queries[query_block].fresh;
+        const bool touched = fresh || key_tiles > 0 || shared.tiles[tile_slot.slot].split >= 0;
+        if (touched && !fresh && shared.tiles[tile_slot.slot].part == 0)
+            load_state(o, rows, p, shared.tiles[tile_slot.slot], row, lane);
+        if (key_tiles > 0) {
+            ptx::barrier_wait(&shared.query_full, query_parity);
+            query_parity ^= 1;
+
+            ptx::barrier_wait(&shared.keys_full[key.slot], key.parity);
+            take_turn();
+            ptx::pin(s);
+            ptx::products_begin();
+            issue_scores<Shape, Element>(s, q, k + key.slot * slot_step);
+            ptx::products_commit();
+            pass_turn();
+            key_tile_mask visible = shared.masks[key.slot];
+            ptx::products_wait<0>();
+            ptx::pin(s);
+            arrive(&shared.keys_empty[key.slot]);
+            key.advance();
+            mask(visible);
+            float2 factor = softmax_step<Shape::polynomial>(s, rows, p.scale_log2);
+            pack_weights<Element>(weights, s);
+            rescale<Shape::always_rescale>(o, factor);
+
+            for (int j = 1; j < key_tiles; ++j) {
+                ptx::barrier_wait(&shared.keys_full[key.slot], key.parity);
+                take_turn();
+                ptx::pin(s);
+                ptx::pin(o);
+                ptx::pin(weights);
+                ptx::products_begin();
+                issue_scores<Shape, Element>(s, q, k + key.slot * slot_step);
+                ptx::products_commit();
+                if constexpr (Shape::pass_turn == 1) pass_turn();
+                ptx::barrier_wait(&shared.values_full[value.slot], value.parity);
+                ptx::products_begin();
+                issue_values<Shape, Element>(o, weights, v + value.slot * slot_step, [&](int i) {
+                    if (Shape::pass_turn > 1 && i == Shape::pass_turn - 2) pass_turn();
+                });
+                ptx::products_commit();
+                if constexpr (Shape::pass_turn == 0) pass_turn();
+                visible = shared.masks[key.slot];
+                ptx::products_wait<1>();
+                ptx::pin(s);
+                arrive(&shared.keys_empty[key.slot]);
+                key.advance();
+                mask(visible);
+                factor = softmax_step<Shape::polynomial>(s, rows, p.scale_log2);
+                if constexpr (Shape::weights_first)
+                    ptx::settle(rows.sum[0] + rows.sum[1], shared.keys);
+                ptx::products_wait<0>();
+                ptx::pin(o);
+                ptx::pin(weights);
+                arrive(&shared.values_empty[value.slot]);
+                value.advance();
+                pack_weights<Element>(weights, s);
+                rescale<Shape::always_rescale>(o, factor);
+            }
+
+            arrive(&shared.query_empty);
+            ptx::barrier_wait(&shared.values_full[value.slot], value.parity);
+            ptx::pin(o);
+            ptx::pin(weights);
+            ptx::products_begin();
+            issue_values<Shape, Element>(o, weights, v + value.slot * slot_step, [](int) {});
+            ptx::products_commit();
+            ptx::products_wait<0>();
+            ptx::pin(o);
+            arrive(&shared.values_empty[value.slot]);
+            value.advance();
+        }
+        const row_tile& tile = shared.tiles[tile_slot.slot];
+        const bool complete =
+            tile.split < 0 || combine_parts<Shape>(o, rows, p, tile, group, warp, lane);
+        if (complete && touched) store_state(o, rows, p, tile, row, lane);
+        __syncwarp();
+        arrive(&shared.tile_empty[tile_slot.slot]);
+        tile_slot.advance();
+    }
+}
+
+// ---------------------------------------------------------------- kernel
+
+template<class Shape, class Element>
+__global__ void __launch_bounds__(Shape::threads, 1)
+    attend_kernel(const __grid_constant__ launch_parameters p) {
+    extern __shared__ __align__(1024) std::byte memory[];
+    auto& shared = *reinterpret_cast<shared_memory<Shape>*>(memory);
+
+    if (threadIdx.x == 0) {
+        constexpr int consumer_warps = 4 * Shape::groups;
+        ptx::barrier_init(&shared.query_full, 1);
+        ptx::barrier_init(&shared.query_empty, consumer_warps);
+        for (int i = 0; i < Shape::stages; ++i) {
+            ptx::barrier_init(&shared.keys_full[i], 1);
+            ptx::barrier_init(&shared.keys_empty[i], consumer_warps);
+            ptx::barrier_init(&shared.values_full[i], 1);
+            ptx::barrier_init(&shared.values_empty[i], consumer_warps);
+        }
+        for (int i = 0; i < 2; ++i) {
+            ptx::barrier_init(&shared.tile_full[i], 1);
+            ptx::barrier_init(&shared.tile_empty[i], consumer_warps + 1);
+        }
+        ptx::fence_barrier_init();
+    }
+    __syncthreads();
+
+    if (threadIdx.x < 128) {
+        ptx::lower_registers<Shape::producer_registers>();
+        if (threadIdx.x == 0) produce_keys<Shape>(p, shared);
+        if (threadIdx.x == 32) produce_values<Shape>(p, shared);
+    } else {
+        ptx::raise_registers<Shape::consumer_registers>();
+        consume<Shape, Element>(p, shared);
+    }
+}
+
+} // namespace cqsa::cuda::hopper

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "codelets/attend/hopper/parameters.hpp"
+
+/// Which tile a CTA works next and which keys that tile meets. Used by the producer alone: the
+/// consumers see one flat sequence of key tiles.
+namespace cqsa::cuda::hopper {
+
+/// A tile of query rows of one head, or a part of it over the keys.
+struct row_tile {
+    int query_block; ///< −1: there is no more work
+    int row;         ///< first row, in the block
+    int head;        ///< batch · heads + head
+    int first;       ///< first key tile of this part
+    int key_tiles;   ///< number of key tiles of this part
+    int split;       ///< running number of the split tile; −1 where the tile is worked whole
+    int part;
+    int parts;
+};
+
+/// Which columns of a key tile a row of the row tile sees: column c and row r (both counted from
+/// the tile's first) when c < keys and c <= r + edge.
+struct key_tile_mask {
+    int keys;
+    int edge;
+};
+
+constexpr int no_edge = 1 << 29;
+
+/// The order of tiles: sections of heads whose keys and values fit in L2 together; in a section the
+/// rows with most keys first (the host sorts the blocks, rows of a block go backwards), so that the
+/// tiles left for the end are short; all heads of the section before the next row tile.
+template<int TileRows>
+__device__ inline void decode_item(const launch_parameters& p, int item, row_tile& t) {
+    if (item >= p.items) {
+        t.query_block = -1;
+        return;
+    }
+    const int all_heads = p.batch * p.heads;
+    t.split = -1;
+    t.part = 0;
+    t.parts = 1;
+    int tile = item;
+    if (item >= p.whole_tiles) {
+        const int split_tiles = p.row_tiles * all_heads - p.whole_tiles;
+        t.split = (item - p.whole_tiles) % split_tiles;
+        t.part = (item - p.whole_tiles) / split_tiles;
+        t.parts = p.parts;
+        tile = p.whole_tiles + t.split;
+    }
+    const int section = tile / (p.row_tiles * p.section_heads);
+    const int first_head = section * p.section_heads;
+    const int section_heads = min(p.section_heads, all_heads - first_head);
+    tile -= p.row_tiles * first_head;
+    t.head = first_head + tile % section_heads;
+    const int row_tile = tile / section_heads;
+    int block = 0;
+#pragma unroll 1
+    while (block + 1 < p.query_blocks && p.queries[block + 1].first_tile <= row_tile)
+        ++block;
+    t.query_block = block;
+    const int block_tiles = (p.queries[block].tokens + TileRows - 1) / TileRows;
+    t.row = (block_tiles - 1 - (row_tile - p.queries[block].first_tile)) * TileRows;
+}
+
+/// The key tiles that one row tile meets, in the order of the launch's key blocks.
+template<int TileRows, int TileKeys>
+class KeyWalk {
+  public:
+    __device__ KeyWalk(const launch_parameters& p, int query_block, int row)
+        : p_(p), query_block_(query_block), row_(row) {}
+
+    /// Number of key tiles in all.
+    __device__ int count() const {
+        int tiles = 0;
+#pragma unroll 1
+        for (int j = 0; j < p_.key_blocks; ++j)
+            tiles += tiles_in(j);
+        return tiles;
+    }
+
+    /// Goes to the key tile of this index.
+    __device__ void start(int index) {
+        block_ = 0;
+        int tiles = tiles_in(0);
+#pragma unroll 1
+        while (index >= tiles) {
+            index -= tiles;
+            tiles = tiles_in(++block_);
+        }
+        token_ = index * TileKeys;
+        end_ = tiles * TileKeys;
+    }
+
+    __device__ void next() {
+        token_ += TileKeys;
+#pragma unroll 1
+        while (token_ >= end_ && block_ + 1 < p_.key_blocks) {
+            token_ = 0;
+            end_ = tiles_in(++block_) * TileKeys;
+        }
+    }
+
+    [[nodiscard]] __device__ int block() const {
+        return block_;
+    }
+    [[nodiscard]] __device__ int token() const {
+        return token_;
+    }
+    [[nodiscard]] __device__ key_tile_mask mask() const {
+        return {p_.key_tokens[block_] - token_,
+                pair(block_) == causal ? row_ + edge(block_) - token_ : no_edge};
+    }
+
+  private:
+    static constexpr unsigned causal = 2;
+
+    [[nodiscard]] __device__ unsigned pair(int j) const {
+        return p_.pairs[query_block_][j / 16] >> (j % 16 * 2) & 3;
+    }
+    [[nodiscard]] __device__ int edge(int j) const {
+        return static_cast<int>(p_.query_position[query_block_] - p_.key_position[j]);
+    }
+    [[nodiscard]] __device__ int tiles_in(int j) const {
+        const unsigned kind = pair(j);
+        if (kind == 0) return 0;
+        int keys = p_.key_tokens[j];
+        if (kind == causal) {
+            const int last_row = min(row_ + TileRows, p_.queries[query_block_].tokens) - 1;
+            keys = max(0, min(keys, last_row + edge(j) + 1));
+        }
+        return (keys + TileKeys - 1) / TileKeys;
+    }
+
+    const launch_parameters& p_;
+    int query_block_;
+    int row_;
+    int block_ = 0;
+    int token_ = 0;
+    int end_ = 0;
+};
+
+} // namespace cqsa::cuda::hopper

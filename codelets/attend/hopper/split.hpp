@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace cqsa::cuda::hopper {
+
+/// How the tiles of a launch are shared out over the multiprocessors.
+struct tile_split {
+    std::int64_t split_tiles = 0; ///< so many of the last tiles are worked in parts over the keys
+    std::int64_t parts = 1;
+};
+
+/// Tiles of one length: whole waves are worked whole; the rest, which would leave multiprocessors
+/// idle, is cut into the number of parts with the shortest time by this model (in key tiles): a
+/// part costs `item_overhead` beside its keys, and adding up costs `add_overhead` a part.
+inline tile_split split_uniform(std::int64_t tiles, std::int64_t key_tiles,
+                                std::int64_t multiprocessors) {
+    constexpr double item_overhead = 1.5;
+    constexpr double add_overhead = 0.4;
+    const std::int64_t rest = tiles % multiprocessors;
+    if (rest == 0) return {};
+    tile_split best;
+    double best_time = static_cast<double>(key_tiles) + item_overhead;
+    const std::int64_t most = std::min<std::int64_t>({key_tiles, 32, 2 * multiprocessors / rest});
+    for (std::int64_t parts = 2; parts <= most; ++parts) {
+        const auto waves =
+            static_cast<double>((rest * parts + multiprocessors - 1) / multiprocessors);
+        const auto keys = static_cast<double>((key_tiles + parts - 1) / parts);
+        const double time =
+            waves * (keys + item_overhead) + add_overhead * static_cast<double>(parts) + 1;
+        if (time < best_time) {
+            best_time = time;
+            best = {rest, parts};
+        }
+    }
+    return best;
+}
+
+} // namespace cqsa::cuda::hopper

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda.h>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+/// The PTX that CUDA C++ has no words for, each wrapped once. Encodings and rules: PTX ISA 9.0,
+/// "Asynchronous Warpgroup Level Matrix Instructions", "Tensor Map", "mbarrier"; layouts of the
+/// shared-memory matrix descriptor: CUTLASS include/cute/atom/mma_traits_sm90_gmma.hpp.
+namespace cqsa::cuda::ptx {
+
+// ---------------------------------------------------------------- shared-memory barriers
+
+__device__ inline std::uint32_t shared_address(const void* pointer) {
+    return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+__device__ inline void barrier_init(std::uint64_t* barrier, int arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+                 "r"(arrivals)
+                 : "memory");
+}
+
+/// Makes the initialised barriers visible to the copy engine.
+__device__ inline void fence_barrier_init() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ inline void barrier_arrive(std::uint64_t* barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+                 : "memory");
+}
+
+/// One arrival, and `bytes` more to come from the copy engine before the phase completes.
+__device__ inline void barrier_arrive_expect(std::uint64_t* barrier, std::uint32_t bytes) {
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+        "r"(bytes)
+        : "memory");
+}
+
+/// Waits for the completion of the phase of this parity; on a fresh barrier parity 1 is complete.
+__device__ inline void barrier_wait(std::uint64_t* barrier, std::uint32_t parity) {
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@!done bra again;\n"
+                 "}" ::"r"(shared_address(barrier)),
+                 "r"(parity)
+                 : "memory");
+}
+
+/// Hardware barriers 1 to 15 (0 is __syncthreads), over `threads` threads in all.
+__device__ inline void named_barrier_sync(int id, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+__device__ inline void named_barrier_arrive(int id, int threads) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// ---------------------------------------------------------------- bulk tensor copies
+
+/// L2 policies: the constants createpolicy.fractional gives for a fraction of 1 (CUTLASS
+/// include/cute/arch/copy_sm90_desc.hpp, TMA::CacheHintSm90).
+constexpr std::uint64_t evict_first = 0x12F0000000000000;
+constexpr std::uint64_t evict_last = 0x14F0000000000000;
+
+__device__ inline void load_tensor_map(const CUtensorMap* map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+/// Copies the map's box at (column, token, head, batch) to shared memory; what lies outside the
+/// tensor arrives as zeros. Counts its bytes on `barrier`.
+__device__ inline void copy_box(void* to, const CUtensorMap* map, std::uint64_t* barrier,
+                                int column, int token, int head, int batch, std::uint64_t policy) {
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        ".L2::cache_hint [%0], [%1, {%3, %4, %5, %6}], [%2], %7;" ::"r"(shared_address(to)),
+        "l"(map), "r"(shared_address(barrier)), "r"(column), "r"(token), "r"(head), "r"(batch),
+        "l"(policy)
+        : "memory");
+}
+
+// ---------------------------------------------------------------- registers
+
+template<int Count>
+__device__ inline void raise_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
+}
+template<int Count>
+__device__ inline void lower_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
+}
+
+// ---------------------------------------------------------------- arithmetic
+
+/// 2^x within 2 ulp; 2^−inf = 0.
+__device__ inline float exp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+template<class Element>
+__device__ inline std::uint32_t pack(float low, float high);
+template<>
+__device__ inline std::uint32_t pack<__half>(float low, float high) {
+    std::uint32_t packed;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+    return packed;
+}
+template<>
+__device__ inline std::uint32_t pack<__nv_bfloat16>(float low, float high) {
+    std::uint32_t packed;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+    return packed;
+}
+
+// ---------------------------------------------------------------- warpgroup matrix products
+
+/// Descriptor of an operand stored as panels of 64 columns (128-byte rows, 1024-byte aligned,
+/// 128-byte swizzle). `panel_bytes` is the distance of panels (used where an operand spans
+/// several).
+__device__ inline std::uint64_t matrix_descriptor(const void* start, std::uint32_t panel_bytes) {
+    constexpr std::uint64_t eight_rows = 1024 >> 4;
+    constexpr std::uint64_t swizzle_128_bytes = 1;
+    return (static_cast<std::uint64_t>(shared_address(start)) & 0x3FFFF) >> 4 |
+           static_cast<std::uint64_t>(panel_bytes >> 4) << 16 | eight_rows << 32 |
+           swizzle_128_bytes << 62;
+}
+
+/// Orders accesses to accumulators and A registers before the next products.
+__device__ inline void products_begin() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ inline void products_commit() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/// Waits until at most `Pending` committed groups are not complete.
+template<int Pending>
+__device__ inline void products_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
+}
+
+/// Keeps the compiler from moving accesses to these registers across this point.
+template<int N>
+__device__ inline void pin(float (&values)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        asm volatile("" : "+f"(values[i])::"memory");
+}
+template<int N>
+__device__ inline void pin(std::uint32_t (&values)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        asm volatile("" : "+r"(values[i])::"memory");
+}
+
+/// A store that never happens (the value is never negative), before which it must be computed.
+__device__ inline void settle(float value, void* shared) {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.lt.f32 p, %0, 0f00000000;\n@p st.shared.f32 [%1], %0;\n}" ::"f"(
+            value),
+        "r"(shared_address(shared))
+        : "memory");
+}
+
+} // namespace cqsa::cuda::ptx
