@@ -51,21 +51,25 @@ std::vector<std::int64_t> QuorumSystem::quorum(std::int64_t s) const {
     return members;
 }
 
-Divide::Divide(QuorumSystem quorums, int depth, std::int64_t query_blocks, std::int64_t key_blocks)
-    : quorums_(std::move(quorums)), depth_(depth), query_blocks_(query_blocks),
-      key_blocks_(key_blocks) {
+std::int64_t count_leaves(std::int64_t chunks, int depth) {
     if (depth < 1 || depth > max_depth) {
         throw Error(error_code::usage, "depth must be from 1 to " + std::to_string(max_depth) +
                                            ", but " + std::to_string(depth) + " came");
     }
+    std::int64_t leaves = 1;
     for (int level = 0; level < depth; ++level) {
-        if (__builtin_mul_overflow(leaves_, quorums_.chunks(), &leaves_)) {
+        if (__builtin_mul_overflow(leaves, chunks, &leaves)) {
             throw Error(error_code::usage, "chunks^depth must be below 2^63, but " +
-                                               std::to_string(quorums_.chunks()) + "^" +
+                                               std::to_string(chunks) + "^" +
                                                std::to_string(depth) + " came");
         }
     }
+    return leaves;
 }
+
+Divide::Divide(QuorumSystem quorums, int depth, std::int64_t query_blocks, std::int64_t key_blocks)
+    : quorums_(std::move(quorums)), depth_(depth), leaves_(count_leaves(quorums_.chunks(), depth)),
+      query_blocks_(query_blocks), key_blocks_(key_blocks) {}
 
 std::int64_t Divide::owner(std::int64_t query_block, std::int64_t key_block) const {
     const std::int64_t c = quorums_.chunks();

@@ -74,13 +74,16 @@ struct chunk_cut {
 /// No division with more than one chunk goes deeper: 2^62 leaves are the most that can be numbered.
 constexpr int max_depth = 62;
 
+/// c^depth. Throws Error(usage) unless 1 ≤ depth ≤ max_depth and the result is below 2⁶³.
+std::int64_t count_leaves(std::int64_t chunks, int depth);
+
 /// CQS Divide of a query side and a key side of blocks, to any depth: each side is cut into c
 /// chunks, quorum s gathers its k chunks of both in ascending order, and the gathered sequences
 /// are divided again. The leaves are the paths (s₁, …, s_depth), numbered Σ s_l · c^(depth − l);
 /// a pair of blocks belongs to the leaf that owns it at every level.
 class Divide {
   public:
-    /// Throws Error(usage) unless 1 ≤ depth ≤ max_depth and c^depth < 2⁶³.
+    /// Throws Error(usage) as count_leaves does.
     Divide(QuorumSystem quorums, int depth, std::int64_t query_blocks, std::int64_t key_blocks);
 
     [[nodiscard]] const QuorumSystem& quorums() const { return quorums_; }
@@ -95,7 +98,7 @@ class Divide {
   private:
     QuorumSystem quorums_;
     int depth_;
-    std::int64_t leaves_ = 1;
+    std::int64_t leaves_;
     std::int64_t query_blocks_;
     std::int64_t key_blocks_;
 };

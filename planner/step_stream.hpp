@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "planner/divide.hpp"
-#include "planner/leaf.hpp"
 #include "planner/plan.hpp"
-#include "planner/visibility.hpp"
+#include "planner/strip_groups.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -45,49 +43,26 @@ class step_stream {
     std::optional<step> next();
 
   private:
-    /// A query block of a strip, with the key positions of its first and its last visible owned
-    /// pair in the leaf's gathered sequence.
-    struct strip_block {
-        std::int64_t block;
-        std::size_t run;
-        std::int64_t first_key;
-        std::int64_t last_key;
-    };
-    struct strip_visit {
-        std::int64_t number = -1; ///< given with its first step
-        std::vector<strip_block> blocks;
-    };
     struct segment_key {
         std::int64_t block;
-        std::size_t run;
+        std::size_t run; ///< of leaf.keys
     };
 
     [[nodiscard]] bool query_major() const { return plan_.order == task_order::query_major; }
-    void count_visits();
-    bool next_leaf();
-    bool next_group();
-    void fill_strip(std::int64_t strip, strip_visit& visit) const;
+    void emit_idle(std::int64_t block);
+    void enter_group();
     void enter_segment(std::int64_t segment);
-    void emit(strip_visit& visit);
-    void emit_completed(const strip_visit& visit);
-    [[nodiscard]] std::optional<strip_block> work_of(const leaf& leaf, std::int64_t block,
-                                                     std::size_t run) const;
+    void emit(std::size_t member);
+    void emit_completed(std::size_t member);
     [[nodiscard]] std::int64_t common_owner(const step& task) const;
 
     plan plan_;
-    Divide divide_;
-    Visibility visibility_;
-    LeafStream leaves_;
-    leaf whole_;
-    const leaf* leaf_ = nullptr;
-    std::int64_t strips_ = 0;     ///< of the leaf
-    std::int64_t next_strip_ = 0; ///< first strip of the next group, counted in visiting order
-    bool forwards_ = false;       ///< of the current group
-    std::vector<strip_visit> group_;
-    std::size_t member_ = 0;
+    GroupStream groups_;
+    const strip_group* group_ = nullptr;
+    std::vector<std::int64_t> numbers_; ///< of the group's visits; −1 until the first step
     std::int64_t segment_ = 0;
-    std::int64_t last_segment_ = 0;
     std::vector<segment_key> segment_keys_;
+    std::size_t member_ = 0; ///< the group's strip whose turn it is
     std::int64_t visits_ = 0;
     std::int64_t idle_block_ = 0;           ///< next block to look at for one that sees no key
     std::vector<std::int32_t> visits_left_; ///< [query blocks]: visits until its state is complete

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/cost_model.hpp"
+
+#include "planner/flops.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace cqsa {
+namespace {
+
+struct token_bytes {
+    explicit token_bytes(const problem& p)
+        : query(p.batch * p.heads * p.head_dim * bytes_of(p.type)),
+          key(2 * p.batch * p.kv_heads * p.head_dim * bytes_of(p.type)),
+          state(p.batch * p.heads * (p.head_dim + 2) * bytes_of(state_type(p.type))),
+          result(p.batch * p.heads *
+                 (p.head_dim * bytes_of(p.out_type) + bytes_of(state_type(p.type)))) {}
+    std::int64_t query;
+    std::int64_t key;
+    std::int64_t state;
+    std::int64_t result;
+};
+
+double as_double(std::int64_t value) {
+    return static_cast<double>(value);
+}
+
+const rates& main_rates(const machine& machine) {
+    return machine.devices > 0 ? machine.device_rates : machine.cpu_rates;
+}
+
+double attend_seconds(double flops, const plan& plan, const machine& machine) {
+    const double rate = main_rates(machine).attend_flops_per_second;
+    return flops / (machine.devices > 0 ? rate * wave_efficiency(plan, machine) : rate);
+}
+
+} // namespace
+
+bus_traffic predict_traffic(const plan& plan, const machine& machine, const workload& work,
+                            const residency& kept) {
+    bus_traffic traffic;
+    if (machine.devices == 0) return traffic;
+    const token_bytes bytes(plan.problem);
+    // Every device walks over the keys for its share of each group's strips.
+    const auto sharers = std::min<std::int64_t>(machine.devices, plan.interleave);
+    traffic.key_bytes = sharers * bytes.key * loaded_key_tokens(plan, work, kept.key_blocks);
+    const bool once = plan.order == task_order::query_major || kept.queries;
+    traffic.query_bytes = bytes.query * (once ? work.live_tokens : work.visit_tokens);
+    if (plan.order == task_order::quorum_major && !kept.states) {
+        traffic.state_bytes = bytes.state * (work.visit_tokens - work.live_tokens);
+    }
+    traffic.result_bytes = bytes.result * plan.problem.tokens;
+    return traffic;
+}
+
+double wave_efficiency(const plan& plan, const machine& machine) {
+    if (machine.multiprocessors <= 0 || machine.tile_rows <= 0) return 1;
+    const std::int64_t blocks = std::min(plan.strip_blocks, plan.queries.blocks());
+    const std::int64_t rows = std::min(plan.queries.block_tokens, plan.queries.tokens);
+    const std::int64_t block_tiles = (rows + machine.tile_rows - 1) / machine.tile_rows;
+    const std::int64_t tiles = blocks * block_tiles * plan.problem.heads * plan.problem.batch;
+    if (tiles == 0) return 1;
+    const std::int64_t waves = (tiles + machine.multiprocessors - 1) / machine.multiprocessors;
+    const double filled = as_double(rows) / as_double(block_tiles * machine.tile_rows);
+    return filled * as_double(tiles) / as_double(waves * machine.multiprocessors);
+}
+
+double mean_task_seconds(const plan& plan, const machine& machine, const workload& work) {
+    if (work.tasks == 0) return 0;
+    return attend_seconds(total_flops(plan.problem), plan, machine) / as_double(work.tasks);
+}
+
+double longest_task_seconds(const plan& plan, const machine& machine, const workload& work) {
+    return attend_seconds(as_double(flops_per_pair(plan.problem)) * work.largest_task_pairs, plan,
+                          machine);
+}
+
+double predict_seconds(const plan& plan, const machine& machine, const workload& work,
+                       const bus_traffic& traffic) {
+    const rates& rates = main_rates(machine);
+    const token_bytes bytes(plan.problem);
+    double capacity = 1; // in workers as fast as the main ones
+    if (machine.devices > 0) {
+        capacity = machine.devices;
+        if (machine.cpu) {
+            capacity += machine.cpu_rates.attend_flops_per_second / rates.attend_flops_per_second;
+        }
+    }
+    const double merged_bytes = plan.flow == state_flow::merged
+                                    ? as_double(bytes.state) * (3 * as_double(work.visit_tokens) -
+                                                                as_double(work.live_tokens))
+                                    : 0;
+    const double finalized_bytes = as_double(bytes.state) * as_double(work.live_tokens) +
+                                   as_double(bytes.result) * as_double(plan.problem.tokens);
+    const std::int64_t merges = plan.flow == state_flow::merged ? work.block_visits : 0;
+    const std::int64_t tasks = work.tasks + merges + plan.queries.blocks();
+    const double busy = attend_seconds(total_flops(plan.problem), plan, machine) +
+                        (merged_bytes + finalized_bytes) / rates.merge_bytes_per_second +
+                        as_double(tasks) * rates.task_seconds;
+    if (machine.devices == 0) return busy;
+
+    // Strips are shared out whole: the fullest worker has ⌈visits ÷ workers⌉ of them.
+    const double devices = machine.devices;
+    const double shared = work.visits == 0 ? 1
+                                           : std::ceil(as_double(work.visits) / devices) * devices /
+                                                 as_double(work.visits);
+    const double compute = busy * shared / capacity;
+    const double loads = as_double(traffic.key_bytes) / devices / rates.h2d_bytes_per_second;
+    const bool lone_strip = plan.interleave <= workers(machine);
+    const double changes =
+        (as_double(traffic.query_bytes + traffic.state_bytes) / rates.h2d_bytes_per_second +
+         as_double(traffic.d2h()) / rates.d2h_bytes_per_second +
+         as_double(work.visits) * rates.strip_seconds) /
+        devices;
+    return (lone_strip ? compute + loads : std::max(compute, loads)) + changes;
+}
+
+cost predict(const plan& plan, const machine& machine, const workload& work) {
+    cost cost;
+    cost.flops = total_flops(plan.problem);
+    cost.host_bytes = host_bytes(plan, machine);
+    residency kept;
+    if (machine.devices > 0) kept = device_residency(plan, machine);
+    const bus_traffic traffic = predict_traffic(plan, machine, work, kept);
+    cost.device_bytes = kept.device_bytes;
+    cost.h2d_bytes = traffic.h2d();
+    cost.d2h_bytes = traffic.d2h();
+    cost.seconds = predict_seconds(plan, machine, work, traffic);
+    return cost;
+}
+
+} // namespace cqsa

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "planner/machine.hpp"
+#include "planner/memory_model.hpp"
+#include "planner/plan.hpp"
+#include "planner/workload.hpp"
+
+#include <cstdint>
+
+namespace cqsa {
+
+/// Bytes over the bus, all devices together.
+struct bus_traffic {
+    std::int64_t key_bytes = 0;    ///< K and V, host to device
+    std::int64_t query_bytes = 0;  ///< Q, host to device
+    std::int64_t state_bytes = 0;  ///< states that a device cannot keep, each way
+    std::int64_t result_bytes = 0; ///< O and LSE, device to host
+    [[nodiscard]] std::int64_t h2d() const { return key_bytes + query_bytes + state_bytes; }
+    [[nodiscard]] std::int64_t d2h() const { return result_bytes + state_bytes; }
+};
+bus_traffic predict_traffic(const plan& plan, const machine& machine, const workload& work,
+                            const residency& kept);
+
+/// The part of a launch's thread blocks that work: rows in tiles ÷ (waves · multiprocessors ·
+/// tile_rows), where a tile is `tile_rows` query rows of one head and the last tile of a block and
+/// the last wave of a launch are not full. 1 when waves are not modelled.
+double wave_efficiency(const plan& plan, const machine& machine);
+
+/// Seconds of the whole run. Attention, merge and finalize tasks follow each other on each worker
+/// and hide the loads of keys and values (unless a lone strip leaves nothing to hide them behind);
+/// what a change of strip moves (Q, results, states that were not kept) is not hidden. With several
+/// workers the strips are shared out whole.
+double predict_seconds(const plan& plan, const machine& machine, const workload& work,
+                       const bus_traffic& traffic);
+
+/// Mean seconds of one attend task, and those of the largest, on a GPU if there is one.
+double mean_task_seconds(const plan& plan, const machine& machine, const workload& work);
+double longest_task_seconds(const plan& plan, const machine& machine, const workload& work);
+
+/// Everything together, as it stands in plan.predicted.
+cost predict(const plan& plan, const machine& machine, const workload& work);
+
+} // namespace cqsa

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "planner/problem.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+
+namespace cqsa {
+
+/// What a processor achieves, measured or assumed.
+struct rates {
+    double attend_flops_per_second = 0; ///< of a large attend task
+    double merge_bytes_per_second = 0;  ///< memory read and written by merge and finalize
+    double task_seconds = 0;            ///< fixed cost of a task
+    double h2d_bytes_per_second = 0;    ///< devices only: bus from host memory …
+    double d2h_bytes_per_second = 0;    ///< … and to it, at the same time
+    double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
+                              ///< the strip's queries and results
+    double shortest_task_seconds = 0.01; ///< shorter tasks are avoided where that is possible
+    double longest_task_seconds = 2; ///< and longer ones too: progress, stopping and balance suffer
+};
+
+/// How memory is handed out. Requests up to slab_limit_bytes share slabs of slab_bytes (0: there
+/// are none); larger ones are rounded up to granularity_bytes. Small handles fill slabs that count
+/// against the budget and cannot be exchanged with the large ones, so plans avoid them.
+struct allocation_rules {
+    std::int64_t granularity_bytes = 256;
+    std::int64_t slab_bytes = 0;
+    std::int64_t slab_limit_bytes = 0;
+};
+
+/// What StarPU's allocator does on a CUDA device.
+constexpr allocation_rules cuda_allocation{.granularity_bytes = std::int64_t{2} << 20,
+                                           .slab_bytes = std::int64_t{32} << 20,
+                                           .slab_limit_bytes = std::int64_t{4} << 20};
+
+/// Bytes of workspace of an attend task over at most so many query and key tokens.
+using workspace_model = std::function<std::int64_t(
+    const problem& problem, std::int64_t strip_tokens, std::int64_t segment_tokens)>;
+
+/// The node that a plan is made for. A CPU counts as one worker that uses all its cores.
+struct machine {
+    bool cpu = false;
+    int devices = 0;                                                    ///< GPUs, all alike
+    std::int64_t device_bytes = 0;                                      ///< budget of each GPU
+    std::int64_t host_bytes = std::numeric_limits<std::int64_t>::max(); ///< budget beside the
+                                                                        ///< caller's arrays
+    rates cpu_rates;
+    rates device_rates{.strip_seconds = 1e-3, .shortest_task_seconds = 5e-4};
+    workspace_model cpu_workspace;    ///< empty: none
+    workspace_model device_workspace; ///< empty: none
+    allocation_rules device_allocation = cuda_allocation;
+    std::int64_t multiprocessors = 0; ///< thread blocks a GPU runs at once; 0: waves not modelled
+    std::int64_t tile_rows = 128;     ///< query rows of one head that a thread block takes
+    std::int64_t alignment = 128;     ///< blocks are multiples of so many tokens
+};
+
+} // namespace cqsa

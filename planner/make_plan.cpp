@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/make_plan.hpp"
+
+#include "planner/block_bytes.hpp"
+#include "planner/candidates.hpp"
+#include "planner/check_request.hpp"
+#include "planner/cost_model.hpp"
+#include "planner/error.hpp"
+#include "planner/flops.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <tuple>
+
+namespace cqsa {
+namespace {
+
+// Strips and segments are tried from the longest that fit; much shorter ones only cost more.
+constexpr int feasible_strips = 12;
+constexpr int feasible_segments = 6;
+// Counting the steps of a deep division takes longer.
+constexpr int feasible_deep_strips = 3;
+constexpr int feasible_deep_segments = 2;
+
+struct candidate {
+    cqsa::plan plan;
+    workload work;
+    double mean_task_seconds = 0;
+    double longest_task_seconds = 0;
+    bool outside_slabs = true;
+};
+
+/// Tries all plans and keeps those that fit, and how much the others lack.
+class Search {
+  public:
+    Search(const problem& problem, const machine& machine, const plan_request& request)
+        : problem_(problem), machine_(machine), request_(request) {
+        for (const division& division : candidate_divisions(problem, request, machine.alignment)) {
+            try_division(division);
+        }
+    }
+
+    std::vector<candidate> found;
+    std::int64_t device_bytes_missing = std::numeric_limits<std::int64_t>::max();
+    std::int64_t host_bytes_missing = std::numeric_limits<std::int64_t>::max();
+
+  private:
+    void try_division(const division& division) {
+        plan plan;
+        plan.problem = problem_;
+        plan.chunks = division.chunks;
+        plan.difference_set = division.difference_set;
+        plan.depth = division.depth;
+        plan.order = division.order;
+        std::vector<state_flow> flows;
+        for (const auto flow : {state_flow::continued, state_flow::merged}) {
+            if (allowed(division, flow)) flows.push_back(flow);
+        }
+        for (const std::int64_t interleave : interleaves()) {
+            plan.interleave = interleave;
+            try_cuts(division, flows, plan);
+        }
+    }
+
+    /// Two strips for each GPU, so that one computes while the other waits for its keys; one where
+    /// memory is too short for that. A CPU waits for nothing.
+    [[nodiscard]] std::vector<std::int64_t> interleaves() const {
+        const std::int64_t one_each = workers(machine_);
+        if (machine_.devices == 0) return {one_each};
+        return {one_each + machine_.devices, one_each};
+    }
+
+    [[nodiscard]] bool allowed(const division& division, state_flow flow) const {
+        if (request_.flow && *request_.flow != flow) return false;
+        if (division.order == task_order::query_major) return flow == state_flow::continued;
+        // Quorums that continue each other's states wait for each other.
+        return request_.flow || flow == state_flow::merged || workers(machine_) == 1;
+    }
+
+    void try_cuts(const division& division, const std::vector<state_flow>& flows, plan& plan) {
+        const bool quorum_major = division.order == task_order::quorum_major;
+        const bool across = !quorum_major && request_.chunks && division.chunks > 1;
+        cut_rules rules{.alignment = machine_.alignment,
+                        .pieces_multiple = quorum_major ? plan.interleave : 1,
+                        .across_chunks = across,
+                        .piece_tokens = request_.strip_tokens,
+                        .block_tokens = request_.block_tokens};
+        const auto strips = candidate_cuts(division, problem_.tokens, rules);
+        rules.pieces_multiple = 1;
+        rules.piece_tokens = request_.segment_tokens;
+        const auto segments = candidate_cuts(division, problem_.kv_tokens, rules);
+        const bool deep = division.depth > 1;
+        int strips_left = deep ? feasible_deep_strips : feasible_strips;
+        for (const side_cut& strip : strips) {
+            if (strips_left == 0) break;
+            plan.queries = strip.grid;
+            plan.strip_blocks = strip.piece_blocks;
+            bool fits = false;
+            int segments_left = deep ? feasible_deep_segments : feasible_segments;
+            for (const side_cut& segment : segments) {
+                if (segments_left == 0) break;
+                plan.keys = segment.grid;
+                plan.segment_blocks = segment.piece_blocks;
+                if (!try_flows(flows, plan)) continue;
+                fits = true;
+                --segments_left;
+            }
+            if (fits) --strips_left;
+        }
+    }
+
+    bool try_flows(const std::vector<state_flow>& flows, plan& plan) {
+        std::optional<workload> work;
+        for (const state_flow flow : flows) {
+            plan.flow = flow;
+            candidate candidate;
+            if (!fits(plan, candidate)) continue;
+            if (!work) work = measure_workload(plan);
+            candidate.plan = plan;
+            candidate.work = *work;
+            candidate.plan.tasks = work->tasks;
+            candidate.plan.merges = flow == state_flow::merged ? work->block_visits : 0;
+            candidate.plan.predicted = predict(plan, machine_, *work);
+            candidate.mean_task_seconds = mean_task_seconds(plan, machine_, *work);
+            candidate.longest_task_seconds = longest_task_seconds(plan, machine_, *work);
+            found.push_back(std::move(candidate));
+        }
+        return work.has_value();
+    }
+
+    bool fits(const plan& plan, candidate& candidate) {
+        const double step_flops =
+            static_cast<double>(flops_per_pair(problem_)) *
+            static_cast<double>(plan.strip_blocks * plan.queries.block_tokens) *
+            static_cast<double>(plan.segment_blocks * plan.keys.block_tokens);
+        if (step_flops >= 0x1p63) return false;
+        if (machine_.devices > 0) {
+            const working_set set = device_working_set(plan, machine_);
+            candidate.outside_slabs = set.outside_slabs;
+            const std::int64_t missing = set.allocated_bytes - machine_.device_bytes;
+            if (missing > 0) {
+                device_bytes_missing = std::min(device_bytes_missing, missing);
+                return false;
+            }
+        }
+        const std::int64_t missing = host_bytes(plan, machine_) - machine_.host_bytes;
+        if (missing > 0) host_bytes_missing = std::min(host_bytes_missing, missing);
+        return missing <= 0;
+    }
+
+    const problem& problem_;
+    const machine& machine_;
+    const plan_request& request_;
+};
+
+[[noreturn]] void refuse(const Search& search, const machine& machine) {
+    const auto sentence = [](const std::string& memory, std::int64_t budget, std::int64_t missing) {
+        return "the smallest plan needs " + std::to_string(budget + missing) + " bytes of " +
+               memory + " memory, but the budget is " + std::to_string(budget) +
+               " bytes: " + std::to_string(missing) + " bytes are missing";
+    };
+    constexpr auto none = std::numeric_limits<std::int64_t>::max();
+    // A plan that fits the device was stopped by the host's budget, if any was.
+    if (search.host_bytes_missing != none) {
+        throw Error(error_code::does_not_fit,
+                    sentence("host", machine.host_bytes, search.host_bytes_missing));
+    }
+    if (search.device_bytes_missing != none) {
+        throw Error(error_code::does_not_fit,
+                    sentence("device", machine.device_bytes, search.device_bytes_missing));
+    }
+    throw Error(error_code::usage,
+                "strip and segment tokens must make steps below 2^63 flops, but those asked for "
+                "do not");
+}
+
+/// Drops the candidates that do not pass, if any does.
+template<class Test>
+void prefer(std::vector<candidate>& candidates, Test passes) {
+    if (std::ranges::none_of(candidates, passes)) return;
+    std::erase_if(candidates, [&](const candidate& one) { return !passes(one); });
+}
+
+/// Merged quorums are independent tasks; quorums whose tasks are theirs alone come next.
+std::pair<std::int64_t, std::int64_t> independence(const candidate& one) {
+    const plan& plan = one.plan;
+    const bool merged = plan.flow == state_flow::merged;
+    if (plan.order == task_order::quorum_major)
+        return {merged ? one.work.leaves : 1, one.work.leaves};
+    const bool within_chunks = plan.depth == 1 &&
+                               plan.queries.chunk_blocks % plan.strip_blocks == 0 &&
+                               plan.keys.chunk_blocks % plan.segment_blocks == 0;
+    return {1, within_chunks ? plan.chunks : 1};
+}
+
+} // namespace
+
+plan make_plan(const problem& problem, const machine& machine, const plan_request& request) {
+    check_problem(problem);
+    check_machine(machine);
+    check_request(request);
+    Search search(problem, machine, request);
+    auto& candidates = search.found;
+    if (candidates.empty()) refuse(search, machine);
+
+    const rates& rates = machine.devices > 0 ? machine.device_rates : machine.cpu_rates;
+    prefer(candidates, [](const candidate& one) { return one.outside_slabs; });
+    const auto fewest_tasks = std::ranges::min(candidates, {}, [](const candidate& one) {
+                                  return one.plan.tasks;
+                              }).plan.tasks;
+    const bool all_short = std::ranges::none_of(candidates, [&](const candidate& one) {
+        return one.mean_task_seconds >= rates.shortest_task_seconds;
+    });
+    prefer(candidates, [&](const candidate& one) {
+        return all_short ? one.plan.tasks == fewest_tasks
+                         : one.mean_task_seconds >= rates.shortest_task_seconds;
+    });
+    prefer(candidates, [&](const candidate& one) {
+        return one.longest_task_seconds <= rates.longest_task_seconds;
+    });
+    const auto seconds = [](const candidate& one) { return one.plan.predicted.seconds; };
+    const double limit =
+        (1 + request.tolerance) * seconds(std::ranges::min(candidates, {}, seconds));
+    std::erase_if(candidates, [&](const candidate& one) { return seconds(one) > limit; });
+    const auto best = std::ranges::max_element(candidates, {}, [&](const candidate& one) {
+        return std::tuple(independence(one), -seconds(one));
+    });
+    return best->plan;
+}
+
+} // namespace cqsa

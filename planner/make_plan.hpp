@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "planner/machine.hpp"
+#include "planner/plan.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace cqsa {
+
+/// What the caller wants of the plan. Unset: the planner chooses.
+struct plan_request {
+    std::optional<std::int64_t> chunks;
+    std::optional<int> depth;
+    std::optional<task_order> order;
+    std::optional<state_flow> flow;
+    std::optional<std::int64_t> block_tokens;   ///< rounded up to a multiple of the alignment
+    std::optional<std::int64_t> strip_tokens;   ///< a wish: the nearest size that suits the chunks
+    std::optional<std::int64_t> segment_tokens; ///< likewise
+    double tolerance = 0.02; ///< plans so much slower than the fastest still compete on quorums
+};
+
+/// The plan for a problem on a machine: among divisions (c = 1 and the small perfect sets, or the c
+/// asked for), orders, flows, blocks, strips and segments whose predicted peak fits the budgets,
+/// the fastest by the model in planner/cost_model.hpp. Of those within `tolerance` of it the one
+/// with most independent quorums: first by quorums whose partial states are merged, then by
+/// quorums that own whole tasks. Every plan is valid for step_stream.
+///
+/// Throws Error: bad_input (extents negative or too large, heads not a multiple of kv_heads,
+/// head_dim outside 1 … 256), usage (a request or a machine that makes no sense), does_not_fit
+/// (no plan fits; names the bytes missing).
+plan make_plan(const problem& problem, const machine& machine, const plan_request& request = {});
+
+} // namespace cqsa
