@@ -15,8 +15,6 @@
 namespace cqsa {
 namespace {
 
-using seconds = std::chrono::duration<double>;
-
 starpu_settings settings_of(const attend_options& options) {
     return {.workers = options.workers,
             .cpu_threads = options.cpu_threads,
@@ -40,7 +38,7 @@ processor_rates rates_of(const rates& planned) {
             .task_seconds = planned.task_seconds};
 }
 
-/// Sleeps StarPU's workers again however the scope is left.
+// StarPU's workers are awake as long as it lives.
 class Awake {
   public:
     explicit Awake(StarpuContext& context) : context_(context) { context_.resume(); }
@@ -52,46 +50,141 @@ class Awake {
     StarpuContext& context_;
 };
 
-attend_report run_attention(StarpuContext& context, const operands& given,
-                            const attend_options& options) {
-    // One attention at a time: two would each take the memory that the other's plan counts on.
-    static std::mutex one_at_a_time;
-    const std::lock_guard lock(one_at_a_time);
-
-    const problem problem = check(given, options);
-    const machine machine = machine_of(context, problem, options);
-    attend_report report;
-    report.plan = make_plan(problem, machine, request_of(options));
-
-    auto run = std::make_unique<Run>(problem, scale_of(problem, options));
-    run->cpu_threads = context.cpu_team_threads();
-    run->cpu_rates = rates_of(machine.cpu_rates);
-    run->cuda_rates = rates_of(machine.device_rates);
-    if (CpuTeam* team = context.team()) run->prepare_cpu_worker = [team] { team->bind(); };
-
+// Runs the plan of `report` and returns the seconds from the first submission to the last output.
+double execute(StarpuContext& context, const operands& given, const attend_options& options,
+               std::unique_ptr<Run>& run, const attend_report& report) {
     const auto start = std::chrono::steady_clock::now();
-    const auto tell = [&](std::int64_t flops, std::int64_t tasks) {
+    const auto elapsed = [start] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    const auto tell = [&](double flops, std::int64_t tasks) {
         if (options.on_progress) {
             options.on_progress({.flops_done = flops,
                                  .flops_total = report.plan.predicted.flops,
                                  .tasks_done = tasks,
                                  .tasks_total = report.plan.tasks,
-                                 .seconds = seconds(std::chrono::steady_clock::now() - start).count()});
+                                 .seconds = elapsed()});
         }
         return options.stop_requested && options.stop_requested();
     };
+    const Awake awake(context);
     auto graph = std::make_unique<Graph>(given, report.plan, *run, context.where());
     try {
-        const Awake awake(context);
         graph->execute(tell);
     } catch (const Graph::Stalled&) {
-        graph.release();
-        run.release();
+        // StarPU still holds on to both.
+        static_cast<void>(graph.release());
+        static_cast<void>(run.release());
         context.abandon();
         throw;
     }
+    graph.reset();
+    tell(report.plan.predicted.flops, report.plan.tasks);
+    return elapsed();
+}
+
+std::vector<attend_report::worker> workers_of(const StarpuContext& context, Run& run) {
+    std::vector<int> ids = context.cpu_workers();
+    ids.insert(ids.end(), context.cuda_workers().begin(), context.cuda_workers().end());
+    std::vector<attend_report::worker> workers;
+    for (const int id : ids) {
+        Run::worker_record& record = run.record(id);
+        workers.push_back({context.name_of(id), record.tasks, record.busy_seconds});
+    }
+    return workers;
+}
+
+attend_report run_attention(StarpuContext& context, const operands& given, const problem& problem,
+                            double scale, const attend_options& options) {
+    const machine node = machine_of(context, problem, options);
+    attend_report report;
+    report.plan = make_plan(problem, node, request_of(options));
+
+    auto run = std::make_unique<Run>(problem, scale);
+    run->cpu_threads = context.cpu_team_threads();
+    run->cpu_rates = rates_of(node.cpu_rates);
+    run->cuda_rates = rates_of(node.device_rates);
+    if (CpuTeam* team = context.team()) run->prepare_cpu_worker = [team] { team->bind(); };
+
+    reset_main_memory_peak();
+    const std::int64_t held_before = main_memory_bytes();
+    report.measured.seconds = execute(context, given, options, run, report);
+    report.measured.flops = report.plan.predicted.flops;
+    report.measured.host_bytes = main_memory_peak_bytes() - held_before + run->workspace_bytes();
+    report.measured.h2d_bytes = run->moved.h2d_bytes;
+    report.measured.d2h_bytes = run->moved.d2h_bytes;
+    report.workers = workers_of(context, *run);
     return report;
 }
 
+// One attention at a time: two would each take the memory that the other's plan counts on.
+std::mutex& one_at_a_time() {
+    static std::mutex mutex;
+    return mutex;
+}
+
 } // namespace
+
+struct Session::Implementation {
+    attend_options fixed;
+    StarpuContext context;
+
+    explicit Implementation(const attend_options& options)
+        : fixed(options), context(settings_of(options)) {}
+};
+
+Session::Session(const attend_options& options) {
+    const std::lock_guard lock(one_at_a_time());
+    implementation_ = std::make_unique<Implementation>(options);
+}
+
+Session::~Session() {
+    const std::lock_guard lock(one_at_a_time());
+    implementation_.reset();
+}
+
+Session::Session(Session&&) noexcept = default;
+
+Session& Session::operator=(Session&& other) noexcept {
+    const std::lock_guard lock(one_at_a_time());
+    implementation_ = std::move(other.implementation_);
+    return *this;
+}
+
+attend_report Session::attend(const tensor& q, const tensor& k, const tensor& v,
+                              const mutable_tensor& out, const mutable_tensor& lse,
+                              const attend_options& options) {
+    const operands given{q, k, v, out, lse};
+    const problem problem = check(given, options);
+    const double scale = scale_of(problem, options);
+    attend_options effective = options;
+    effective.workers = implementation_->fixed.workers;
+    effective.cpu_threads = implementation_->fixed.cpu_threads;
+    effective.device_bytes = implementation_->fixed.device_bytes;
+    const std::lock_guard lock(one_at_a_time());
+    return run_attention(implementation_->context, given, problem, scale, effective);
+}
+
+attend_report attend(const tensor& q, const tensor& k, const tensor& v, const mutable_tensor& out,
+                     const mutable_tensor& lse, const attend_options& options) {
+    const operands given{q, k, v, out, lse};
+    const problem problem = check(given, options);
+    const double scale = scale_of(problem, options);
+    const std::lock_guard lock(one_at_a_time());
+    StarpuContext context(settings_of(options));
+    return run_attention(context, given, problem, scale, options);
+}
+
+plan plan_attention(const problem& problem, const attend_options& options) {
+    return make_plan(problem, machine_for_plan(problem, options), request_of(options));
+}
+
+std::array<std::int64_t, 4> bhnd_strides(const std::array<std::int64_t, 4>& shape) {
+    return {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1};
+}
+
+std::array<std::int64_t, 4> bnhd_strides(const std::array<std::int64_t, 4>& shape) {
+    return {shape[1] * shape[2] * shape[3], shape[3], shape[1] * shape[3], 1};
+}
+
 } // namespace cqsa

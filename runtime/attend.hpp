@@ -40,8 +40,8 @@ std::array<std::int64_t, 4> bnhd_strides(const std::array<std::int64_t, 4>& shap
 enum class worker_set : std::uint8_t { cpu, cuda, all };
 
 struct progress {
-    std::int64_t flops_done = 0;
-    std::int64_t flops_total = 0;
+    double flops_done = 0;
+    double flops_total = 0;
     std::int64_t tasks_done = 0;
     std::int64_t tasks_total = 0;
     double seconds = 0; ///< since the first task was submitted

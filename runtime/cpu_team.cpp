@@ -13,7 +13,7 @@ namespace {
 hwloc_topology_t load_topology() {
     hwloc_topology_t topology = nullptr;
     if (hwloc_topology_init(&topology) != 0 || hwloc_topology_load(topology) != 0) {
-        throw Error(error_code::device, "hwloc could not read the machine's topology.");
+        throw Error(error_code::device, "hwloc could not read the machine's topology");
     }
     return topology;
 }

@@ -67,7 +67,7 @@ Graph::~Graph() {
 
 void Graph::execute(const poll_function& poll) {
     next_poll_ = last_end_ = std::chrono::steady_clock::now();
-    StepStream steps(plan_);
+    step_stream steps(plan_);
     while (const auto step = steps.next()) {
         wait_until([this] { return submitted_ - ended_ < max_tasks; }, poll);
         if (run_.cancelled()) break;
@@ -79,7 +79,7 @@ void Graph::execute(const poll_function& poll) {
     queries_.clear();
     keys_.clear();
     run_.rethrow();
-    if (stopped_) throw Error(error_code::stopped, "The run was stopped on request.");
+    if (stopped_) throw Error(error_code::stopped, "The run was stopped on request");
 }
 
 void Graph::wait_until(const std::function<bool()>& condition, const poll_function& poll) {
@@ -89,7 +89,7 @@ void Graph::wait_until(const std::function<bool()>& condition, const poll_functi
         const auto now = std::chrono::steady_clock::now();
         if (now < next_poll_) continue;
         next_poll_ = now + poll_interval;
-        const std::int64_t flops = ended_flops_;
+        const double flops = ended_flops_;
         const std::int64_t tasks = ended_;
         lock.unlock();
         if (tasks != last_ended_) {
@@ -100,7 +100,7 @@ void Graph::wait_until(const std::function<bool()>& condition, const poll_functi
                                                   std::to_string(submitted_ - tasks) +
                                                   " submitted tasks has ended for " +
                                                   std::to_string(stall_limit.count()) +
-                                                  " s; a larger memory budget may help.");
+                                                  " s; a larger memory budget may help");
         }
         release_finished_blocks();
         if (poll && poll(flops, tasks)) {
@@ -208,7 +208,7 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     arguments->on_done = [this, flops = arguments->flops, finished_block] {
         const std::lock_guard lock(mutex_);
         ++ended_;
-        ended_flops_ += flops;
+        ended_flops_ += static_cast<double>(flops);
         if (finished_block >= 0) finished_blocks_.push_back(finished_block);
         changed_.notify_one();
     };
@@ -222,7 +222,7 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
         starpu_task_destroy(task);
         delete raw;
         throw Error(error_code::device,
-                    std::string("StarPU refused a task: ") + std::strerror(-result) + ".");
+                    std::string("StarPU refused a task: ") + std::strerror(-result));
     }
     ++submitted_;
 }

@@ -36,7 +36,7 @@ class Graph {
 
     /// Called by execute about ten times a second with (flops, tasks) that have ended; returning
     /// true stops the run.
-    using poll_function = std::function<bool(std::int64_t, std::int64_t)>;
+    using poll_function = std::function<bool(double, std::int64_t)>;
 
     /// Submits everything and waits. The outputs are in the caller's memory when it returns. Throws
     /// the first error of a task, Error(stopped), or Stalled.
@@ -105,7 +105,7 @@ class Graph {
     std::mutex mutex_; ///< guards what follows: written by StarPU's threads
     std::condition_variable changed_;
     std::int64_t ended_ = 0;
-    std::int64_t ended_flops_ = 0;
+    double ended_flops_ = 0;
     std::vector<std::int64_t> finished_blocks_; ///< finalized, not yet released
 };
 

@@ -35,28 +35,27 @@ void check_array(const std::string& name, const void* data, data_type type, cons
                  const shape4& strides) {
     for (const std::int64_t extent : shape) {
         if (extent < 0)
-            reject(name + ": extents must not be negative, but its shape is " + text_of(shape) +
-                   ".");
+            reject(name + ": extents must not be negative, but its shape is " + text_of(shape));
     }
     const std::int64_t elements = product(shape);
     if (elements < 0 || elements > INT64_MAX / 8) {
         reject(name + ": its shape " + text_of(shape) +
-               " has more elements than 64 bits can count.");
+               " has more elements than 64 bits can count");
     }
     if (elements == 0) return;
-    if (data == nullptr) reject(name + ": expected data, but the pointer is null.");
+    if (data == nullptr) reject(name + ": expected data, but the pointer is null");
     if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(bytes_of(type)) != 0) {
         reject(name + ": expected data aligned to its " + std::string(name_of(type)) +
-               " elements, but the address is not.");
+               " elements, but the address is not");
     }
     for (std::size_t axis = 0; axis < 4; ++axis) {
         if (strides[axis] < 0) {
-            reject(name + ": strides must not be negative, but they are " + text_of(strides) + ".");
+            reject(name + ": strides must not be negative, but they are " + text_of(strides));
         }
     }
     if (strides[3] != 1 && shape[3] > 1) {
         reject(name + ": expected head_dim to be contiguous (stride 1), but its stride is " +
-               std::to_string(strides[3]) + ".");
+               std::to_string(strides[3]));
     }
 }
 
@@ -72,7 +71,7 @@ void check_no_overlap(const std::string& name, const shape4& shape, const shape4
     for (const auto& [stride, extent] : axes) {
         if (stride < span) {
             reject(name + ": its strides " + text_of(strides) + " make elements of shape " +
-                   text_of(shape) + " share memory, but it is to be written.");
+                   text_of(shape) + " share memory, but it is to be written");
         }
         span = stride * (extent - 1) + span;
     }
@@ -82,7 +81,7 @@ void expect_shape(const std::string& name, const shape4& came, const shape4& exp
                   const std::string& why) {
     if (came != expected) {
         reject(name + ": expected shape " + text_of(expected) + " (" + why + "), but it is " +
-               text_of(came) + ".");
+               text_of(came));
     }
 }
 
@@ -90,7 +89,7 @@ void expect_type(const std::string& name, data_type came, data_type expected,
                  const std::string& why) {
     if (came != expected) {
         reject(name + ": expected " + std::string(name_of(expected)) + " (" + why +
-               "), but it is " + std::string(name_of(came)) + ".");
+               "), but it is " + std::string(name_of(came)));
     }
 }
 
@@ -116,14 +115,14 @@ problem check(const operands& given, const attend_options& options) {
     expect_type("k", k.type, q.type, "q's type");
     expect_type("v", v.type, q.type, "q's type");
     if (result.head_dim < 1 || result.head_dim > 256) {
-        reject("q: expected a head_dim from 1 to 256, but its shape is " + text_of(q.shape) + ".");
+        reject("q: expected a head_dim from 1 to 256, but its shape is " + text_of(q.shape));
     }
     expect_shape("k", k.shape, {result.batch, result.kv_heads, result.kv_tokens, result.head_dim},
                  "batch and head_dim of q");
     expect_shape("v", v.shape, k.shape, "k's shape");
     if (result.kv_heads < 1 || result.heads % result.kv_heads != 0) {
         reject("k: expected a number of heads that divides q's " + std::to_string(result.heads) +
-               ", but it has " + std::to_string(result.kv_heads) + ".");
+               ", but it has " + std::to_string(result.kv_heads));
     }
     expect_shape("out", out.shape, q.shape, "q's shape");
     if (out.type != data_type::f32 || q.type == data_type::f64) {
@@ -144,7 +143,7 @@ double scale_of(const problem& problem, const attend_options& options) {
     const double scale =
         options.scale.value_or(1.0 / std::sqrt(static_cast<double>(problem.head_dim)));
     if (!std::isfinite(scale)) {
-        throw Error(error_code::usage, "scale: expected a finite number.");
+        throw Error(error_code::usage, "scale: expected a finite number");
     }
     return scale;
 }

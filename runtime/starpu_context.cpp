@@ -6,6 +6,7 @@
 #include <starpu.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 
@@ -37,47 +38,42 @@ void set_environment(ScopedEnvironment& environment, const starpu_settings& sett
     }
 }
 
-} // namespace
-
-StarpuContext::StarpuContext(const starpu_settings& settings) {
-    if (starpu_is_initialized() != 0) {
-        if (!settings.trace_directory.empty()) {
-            throw Error(error_code::usage,
-                        "trace_directory cannot be used while StarPU is already running: set "
-                        "STARPU_FXT_TRACE=1 before the application starts StarPU.");
-        }
-    } else {
-        start(settings);
+std::unique_ptr<CpuTeam> team_for(int cpu_worker, int threads) {
+    std::vector<int> taken;
+    for (const int worker : workers_of(STARPU_CUDA_WORKER)) {
+        taken.push_back(starpu_worker_get_bindid(worker));
     }
-    if (settings.workers != worker_set::cuda) cpu_workers_ = workers_of(STARPU_CPU_WORKER);
-    if (settings.workers != worker_set::cpu) cuda_workers_ = workers_of(STARPU_CUDA_WORKER);
-    if (cpu_workers_.empty() && cuda_workers_.empty()) {
-        throw Error(error_code::device,
-                    settings.workers == worker_set::cuda
-                        ? "workers: expected at least one CUDA worker, but StarPU found no GPU."
-                        : "workers: expected at least one worker, but StarPU started none.");
-    }
-    // A team only where there is one CPU worker: several already share the cores among them.
-    if (cpu_workers_.size() == 1 && (owned() || settings.cpu_threads > 0)) {
-        std::vector<int> taken;
-        for (const int worker : workers_of(STARPU_CUDA_WORKER)) {
-            taken.push_back(starpu_worker_get_bindid(worker));
-        }
-        const int master = starpu_worker_get_bindid(cpu_workers_.front());
-        team_ = std::make_unique<CpuTeam>(master, taken, settings.cpu_threads);
-    }
+    return std::make_unique<CpuTeam>(starpu_worker_get_bindid(cpu_worker), taken, threads);
 }
 
-void StarpuContext::start(const starpu_settings& settings) {
+} // namespace
+
+// A StarPU that we started.
+struct StarpuContext::Instance {
+    std::unique_ptr<CpuTeam> team;
+    bool tracing = false;
+    bool hangs = false;
+
+    ~Instance() {
+        if (hangs) return;
+        starpu_resume(); // StarPU must not be paused when it shuts down
+        starpu_shutdown();
+    }
+};
+
+std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_settings& settings) {
+    static std::weak_ptr<Instance> running;
+    if (auto instance = running.lock()) return instance;
+    if (starpu_is_initialized() != 0) return nullptr;
+
     if (!settings.trace_directory.empty()) {
         std::error_code failure;
         std::filesystem::create_directories(settings.trace_directory, failure);
         if (failure) {
-            throw Error(error_code::usage, "trace_directory " + settings.trace_directory +
-                                               " cannot be made: " + failure.message() + ".");
+            throw Error(error_code::usage, "trace_directory: " + settings.trace_directory +
+                                               " cannot be made: " + failure.message());
         }
         starpu_fxt_autostart_profiling(0);
-        tracing_ = true;
     }
     ScopedEnvironment environment;
     set_environment(environment, settings);
@@ -98,23 +94,56 @@ void StarpuContext::start(const starpu_settings& settings) {
         conf.sched_policy_name = conf.ncuda == 0 ? "prio" : "dmdas";
     }
     const int result = starpu_init(&conf);
+    if (result == -ENODEV) {
+        throw Error(error_code::device,
+                    settings.workers == worker_set::cuda
+                        ? "workers: expected at least one GPU, but StarPU found none"
+                        : "workers: StarPU found no processor that it may use");
+    }
     if (result != 0) {
         throw Error(error_code::device,
-                    std::string("StarPU could not start: ") + std::strerror(-result) +
-                        (result == -ENODEV ? " (no worker of the kind that was asked for)." : "."));
+                    std::string("StarPU could not start: ") + std::strerror(-result));
     }
-    running_.owned = true;
+    auto instance = std::make_shared<Instance>();
     starpu_pause();
+    instance->tracing = !settings.trace_directory.empty();
+    const std::vector<int> cpu_workers = workers_of(STARPU_CPU_WORKER);
+    // A team only for a single worker: several already share the cores among them.
+    if (cpu_workers.size() == 1) {
+        instance->team = team_for(cpu_workers.front(), settings.cpu_threads);
+    }
+    running = instance;
+    return instance;
 }
 
-StarpuContext::shutdown_guard::~shutdown_guard() {
-    if (!owned) return;
-    starpu_resume(); // StarPU must not be paused when it shuts down
-    starpu_shutdown();
+StarpuContext::StarpuContext(const starpu_settings& settings) : ours_(start(settings)) {
+    if (!ours_ && !settings.trace_directory.empty()) {
+        throw Error(error_code::usage,
+                    "trace_directory: StarPU is already running without a trace; set "
+                    "STARPU_FXT_TRACE=1 before the application starts it");
+    }
+    if (settings.workers != worker_set::cuda) cpu_workers_ = workers_of(STARPU_CPU_WORKER);
+    if (settings.workers != worker_set::cpu) cuda_workers_ = workers_of(STARPU_CUDA_WORKER);
+    if (cpu_workers_.empty() && cuda_workers_.empty()) {
+        throw Error(error_code::device,
+                    settings.workers == worker_set::cuda
+                        ? "workers: expected a CUDA worker, but the running StarPU has none"
+                        : "workers: expected a CPU worker, but the running StarPU has none");
+    }
+    if (!ours_ && cpu_workers_.size() == 1 && settings.cpu_threads > 1) {
+        own_team_ = team_for(cpu_workers_.front(), settings.cpu_threads);
+    }
 }
+
+StarpuContext::~StarpuContext() = default;
 
 std::int32_t StarpuContext::where() const {
-    return (cpu_workers_.empty() ? 0 : STARPU_CPU) | (cuda_workers_.empty() ? 0 : STARPU_CUDA);
+    return static_cast<std::int32_t>((cpu_workers_.empty() ? 0U : STARPU_CPU) |
+                                     (cuda_workers_.empty() ? 0U : STARPU_CUDA));
+}
+
+CpuTeam* StarpuContext::team() const {
+    return ours_ ? ours_->team.get() : own_team_.get();
 }
 
 std::string StarpuContext::name_of(int worker) const {
@@ -122,22 +151,25 @@ std::string StarpuContext::name_of(int worker) const {
         const int threads = cpu_team_threads();
         return "CPU (" + std::to_string(threads) + (threads == 1 ? " thread)" : " threads)");
     }
-    // StarPU says "CUDA 0.0 (NVIDIA H100 80GB HBM3 78.2 GiB 18)".
     char name[128];
     starpu_worker_get_name(worker, name, sizeof name);
     return name;
 }
 
 void StarpuContext::resume() {
-    if (!owned()) return;
+    if (!ours_) return;
     starpu_resume();
-    if (tracing_) starpu_fxt_start_profiling();
+    if (ours_->tracing) starpu_fxt_start_profiling();
 }
 
 void StarpuContext::pause() {
-    if (!owned()) return;
-    if (tracing_) starpu_fxt_stop_profiling();
+    if (!ours_) return;
+    if (ours_->tracing) starpu_fxt_stop_profiling();
     starpu_pause();
+}
+
+void StarpuContext::abandon() {
+    if (ours_) ours_->hangs = true;
 }
 
 } // namespace cqsa

@@ -21,26 +21,30 @@ struct starpu_settings {
 };
 
 /// StarPU for as long as the object lives: the application's, left as it is and left running, or
-/// one of our own (one CPU worker with an OpenMP team, one worker per GPU), paused between runs.
+/// one of our own (one CPU worker with an OpenMP team, one worker per GPU), asleep between runs.
 /// Environment variables that the user set are honoured; those that StarPU knows only from the
 /// environment are set around starpu_init where the user did not, and taken back.
+///
+/// Contexts that live at the same time share the StarPU of the first, whose settings hold. Contexts
+/// are made, used and ended by one thread at a time.
 class StarpuContext {
   public:
     /// Throws Error(device) when StarPU cannot start or has no worker that was asked for, and
-    /// Error(usage) when a trace is wanted of a StarPU that runs already.
+    /// Error(usage) when a trace is wanted of the application's StarPU.
     explicit StarpuContext(const starpu_settings& settings);
+    ~StarpuContext();
     StarpuContext(const StarpuContext&) = delete;
     StarpuContext& operator=(const StarpuContext&) = delete;
 
-    [[nodiscard]] bool owned() const { return running_.owned; }
     /// StarPU worker ids that tasks of a run may use, CPU and CUDA.
     [[nodiscard]] const std::vector<int>& cpu_workers() const { return cpu_workers_; }
     [[nodiscard]] const std::vector<int>& cuda_workers() const { return cuda_workers_; }
     /// starpu_task::where for tasks that any of these workers may run.
     [[nodiscard]] std::int32_t where() const;
-    [[nodiscard]] int cpu_team_threads() const { return team_ ? team_->threads() : 1; }
-    [[nodiscard]] CpuTeam* team() const { return team_.get(); }
-    /// "CPU (16 threads)", "CUDA 0 (NVIDIA H100 80GB HBM3)".
+    /// The OpenMP team of the one CPU worker; null where each CPU worker works alone.
+    [[nodiscard]] CpuTeam* team() const;
+    [[nodiscard]] int cpu_team_threads() const { return team() != nullptr ? team()->threads() : 1; }
+    /// "CPU (16 threads)", "CUDA 0.0 (NVIDIA H100 80GB HBM3 78.2 GiB 18)".
     [[nodiscard]] std::string name_of(int worker) const;
 
     /// Workers run between resume and pause; StarPU's polling threads sleep otherwise. Also
@@ -49,21 +53,16 @@ class StarpuContext {
     void pause();
 
     /// Leaves StarPU running for ever instead of shutting it down: for a StarPU that hangs.
-    void abandon() { running_.owned = false; }
+    void abandon();
 
   private:
-    void start(const starpu_settings& settings);
+    struct Instance;
+    static std::shared_ptr<Instance> start(const starpu_settings& settings);
 
-    // Shuts our StarPU down, also when the constructor throws after the start.
-    struct shutdown_guard {
-        bool owned = false;
-        ~shutdown_guard();
-    };
-    shutdown_guard running_;
-    bool tracing_ = false;
+    std::shared_ptr<Instance> ours_; ///< null: the application's StarPU
+    std::unique_ptr<CpuTeam> own_team_;
     std::vector<int> cpu_workers_;
     std::vector<int> cuda_workers_;
-    std::unique_ptr<CpuTeam> team_;
 };
 
 } // namespace cqsa

@@ -43,7 +43,7 @@ TEST_P(BadCalls, AreRefusedInOneSentence) {
         EXPECT_EQ(error.code(), GetParam().code) << sentence;
         EXPECT_NE(sentence.find(GetParam().sentence), std::string::npos) << sentence;
         EXPECT_EQ(sentence.find('\n'), std::string::npos);
-        EXPECT_EQ(sentence.back(), '.');
+        EXPECT_NE(sentence.back(), '.'); // the caller says how it ends
     }
     EXPECT_TRUE(std::ranges::equal(before, given.out.storage()));
 }

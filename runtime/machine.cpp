@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/machine.hpp"
+
+#include "codelets/attend/attend.hpp"
+#include "runtime/assumed_rates.hpp"
+#include "runtime/cpu_team.hpp"
+#include "runtime/environment.hpp"
+#include "runtime/gpu.hpp"
+#include "runtime/host_memory.hpp"
+
+#include <starpu.h>
+
+#include <algorithm>
+
+namespace cqsa {
+namespace {
+
+// Left to the system and to the other programs of the machine.
+constexpr double usable_share = 0.9;
+
+// The task with so many query and key tokens, as far as the size of its workspace goes.
+template<class Visit>
+auto with_task_of(const problem& problem, std::int64_t strip_tokens, std::int64_t segment_tokens,
+                  Visit visit) {
+    const std::int64_t element_strides = problem.head_dim;
+    const query_block query{.q = {nullptr, 0, 0, element_strides},
+                            .state = {},
+                            .tokens = strip_tokens,
+                            .position = 0,
+                            .fresh = true};
+    const key_block key{.k = {nullptr, 0, 0, element_strides},
+                        .v = {nullptr, 0, 0, element_strides},
+                        .tokens = segment_tokens,
+                        .position = 0};
+    const pair_kind pair = problem.mask == mask_rule::none ? pair_kind::dense : pair_kind::causal;
+    return visit(attend_task{.type = problem.type,
+                             .batch = problem.batch,
+                             .heads = problem.heads,
+                             .kv_heads = problem.kv_heads,
+                             .head_dim = problem.head_dim,
+                             .scale = 1,
+                             .causal_offset = problem.causal_offset(),
+                             .queries = {&query, 1},
+                             .keys = {&key, 1},
+                             .pairs = {&pair, 1}});
+}
+
+void add_cpu(machine& node, const problem& problem, int threads) {
+    node.cpu = true;
+    node.cpu_rates = assumed_cpu_rates(problem, threads);
+    node.cpu_workspace = [threads](const cqsa::problem& size, std::int64_t strip_tokens,
+                                   std::int64_t segment_tokens) {
+        return with_task_of(size, strip_tokens, segment_tokens, [&](const attend_task& task) {
+            return static_cast<std::int64_t>(openmp::attend_workspace_bytes(task, threads));
+        });
+    };
+}
+
+void add_gpus(machine& node, const problem& problem, int count, const gpu_facts& gpu,
+              std::int64_t bytes) {
+    node.devices = count;
+    node.device_bytes = bytes;
+    node.device_rates = assumed_gpu_rates(problem, gpu);
+    node.multiprocessors = gpu.multiprocessors;
+}
+
+std::int64_t host_budget(const attend_options& options) {
+    if (options.host_bytes) return *options.host_bytes;
+    const double available = static_cast<double>(read_host_memory().available_bytes);
+    const auto usable = static_cast<std::int64_t>(usable_share * available);
+    if (const auto limit = environment_number("STARPU_LIMIT_CPU_MEM")) {
+        return std::min(usable, std::int64_t{*limit} << 20);
+    }
+    return usable;
+}
+
+} // namespace
+
+machine machine_of(const StarpuContext& context, const problem& problem,
+                   const attend_options& options) {
+    machine node;
+    node.host_bytes = host_budget(options);
+    if (!context.cpu_workers().empty()) {
+        const auto workers = static_cast<int>(context.cpu_workers().size());
+        add_cpu(node, problem, workers * context.cpu_team_threads());
+    }
+    if (!context.cuda_workers().empty()) {
+        const std::vector<gpu_facts> gpus = list_gpus();
+        // The smallest memory rules: one plan serves all devices.
+        std::int64_t bytes =
+            options.device_bytes.value_or(std::numeric_limits<std::int64_t>::max());
+        for (const int worker : context.cuda_workers()) {
+            const auto total = static_cast<std::int64_t>(
+                starpu_memory_get_total(starpu_worker_get_memory_node(worker)));
+            bytes = std::min(bytes, total);
+        }
+        add_gpus(node, problem, static_cast<int>(context.cuda_workers().size()), gpus.front(),
+                 bytes);
+    }
+    return node;
+}
+
+machine machine_for_plan(const problem& problem, const attend_options& options) {
+    machine node;
+    node.host_bytes = host_budget(options);
+    std::vector<gpu_facts> gpus;
+    if (options.workers != worker_set::cpu) {
+        gpus = list_gpus();
+        const bool wanted = options.workers == worker_set::cuda || options.device_bytes.has_value();
+        if (gpus.empty() && wanted) gpus.push_back(reference_gpu());
+    }
+    if (!gpus.empty()) {
+        const auto free = static_cast<double>(gpus.front().free_bytes);
+        add_gpus(node, problem, static_cast<int>(gpus.size()), gpus.front(),
+                 options.device_bytes.value_or(static_cast<std::int64_t>(usable_share * free)));
+    }
+    if (options.workers != worker_set::cuda) {
+        add_cpu(node, problem, options.cpu_threads > 0 ? options.cpu_threads : usable_cores());
+    }
+    return node;
+}
+
+} // namespace cqsa
