@@ -23,8 +23,12 @@ cqsa_cuda_objects(cqsa_cuda_any "80;90-real"
     finalize/cuda.cu
     merge/cuda.cu)
 cqsa_cuda_objects(cqsa_cuda_hopper "90a-real"
+    attend/hopper/d32.cu
     attend/hopper/d64.cu
-    attend/hopper/d128.cu)
+    attend/hopper/d96.cu
+    attend/hopper/d128.cu
+    attend/hopper/d192.cu
+    attend/hopper/d256.cu)
 target_compile_options(cqsa_cuda_hopper PRIVATE -Xptxas -v)
 set_target_properties(cqsa_cuda_hopper PROPERTIES
     CUDA_COMPILER_LAUNCHER "${CMAKE_CURRENT_SOURCE_DIR}/cuda/check_ptxas.sh")

@@ -8,6 +8,7 @@ Prints one line a cell and, with --json FILE, writes a list of
 import argparse
 import json
 import statistics
+import time
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -20,7 +21,10 @@ except Exception as reason:  # the wheel is optional
 
 
 def seconds(call, repetitions):
-    """Median time of a call, by events, after two warm-ups."""
+    """Median time of a call, by events, after a pause (the GPU's clock follows its temperature and
+    power) and two warm-ups."""
+    torch.cuda.synchronize()
+    time.sleep(0.25)
     for _ in range(2):
         call()
     torch.cuda.synchronize()
@@ -49,9 +53,9 @@ def cell(dim, heads, tokens, causal, dtype, kv_heads):
             continue
         try:
             with sdpa_kernel([backend]):
-                time = seconds(lambda: sdpa(q, k, v, is_causal=causal, enable_gqa=heads != kv_heads),
-                               repetitions)
-            rates[name] = flops / time / 1e12
+                rates[name] = flops / 1e12 / seconds(
+                    lambda: sdpa(q, k, v, is_causal=causal, enable_gqa=heads != kv_heads),
+                    repetitions)
         except Exception as reason:
             print(f"{name} failed: {str(reason)[:80]}")
     if fa3 and dtype == torch.bfloat16:

@@ -43,7 +43,7 @@ std::string attend_unsupported(const attend_task& task, int device) {
                std::to_string(device) + " has " + std::to_string(major) + ".x.";
     if (hopper::kernel_for(task.head_dim) == nullptr)
         return "attend on the GPU has no kernel for head_dim " + std::to_string(task.head_dim) +
-               ", only for multiples of 8 up to 128.";
+               ", only for multiples of 8 up to 256.";
     if (!(task.scale > 0))
         return "attend on the GPU needs a positive scale, and this one is " +
                std::to_string(task.scale) + ".";

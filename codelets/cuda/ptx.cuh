@@ -123,14 +123,13 @@ __device__ inline std::uint32_t pack<__nv_bfloat16>(float low, float high) {
 // ---------------------------------------------------------------- warpgroup matrix products
 
 /// Descriptor of an operand stored as panels of 64 columns (128-byte rows, 1024-byte aligned,
-/// 128-byte swizzle). `panel_bytes` is the distance of panels (used where an operand spans
-/// several).
-__device__ inline std::uint64_t matrix_descriptor(const void* start, std::uint32_t panel_bytes) {
-    constexpr std::uint64_t eight_rows = 1024 >> 4;
-    constexpr std::uint64_t swizzle_128_bytes = 1;
-    return (static_cast<std::uint64_t>(shared_address(start)) & 0x3FFFF) >> 4 |
-           static_cast<std::uint64_t>(panel_bytes >> 4) << 16 | eight_rows << 32 |
-           swizzle_128_bytes << 62;
+/// 128-byte swizzle): start address, distance of panels (used where an operand spans several) and
+/// distance of groups of eight rows, in units of 16 bytes.
+__device__ inline std::uint64_t matrix_descriptor(std::uint32_t start, std::uint32_t panel_bytes) {
+    constexpr std::uint32_t eight_rows = 1024 >> 4;
+    constexpr std::uint32_t swizzle_128_bytes = 1U << 30;
+    return static_cast<std::uint64_t>(eight_rows | swizzle_128_bytes) << 32 |
+           ((start >> 4) + (panel_bytes >> 4 << 16));
 }
 
 /// Orders accesses to accumulators and A registers before the next products.
@@ -158,15 +157,6 @@ __device__ inline void pin(std::uint32_t (&values)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i)
         asm volatile("" : "+r"(values[i])::"memory");
-}
-
-/// A store that never happens (the value is never negative), before which it must be computed.
-__device__ inline void settle(float value, void* shared) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.lt.f32 p, %0, 0f00000000;\n@p st.shared.f32 [%1], %0;\n}" ::"f"(
-            value),
-        "r"(shared_address(shared))
-        : "memory");
 }
 
 } // namespace cqsa::cuda::ptx

@@ -4,7 +4,7 @@
 namespace cqsa::cuda::hopper {
 
 const kernel& kernel_d128() {
-    static const kernel k = compiled<tile_shape<128, 3, 80, 3, true>>();
+    static const kernel k = compiled<tile_shape<128, 3, 80, 4>>();
     return k;
 }
 

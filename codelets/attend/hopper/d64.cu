@@ -4,7 +4,7 @@
 namespace cqsa::cuda::hopper {
 
 const kernel& kernel_d64() {
-    static const kernel k = compiled<tile_shape<64, 3, 128, 4, true>>();
+    static const kernel k = compiled<tile_shape<64, 3, 128, 4>>();
     return k;
 }
 

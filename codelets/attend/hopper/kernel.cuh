@@ -23,23 +23,17 @@
 ///  - O, max and sum stay in registers over the whole list of key blocks; the fp32 state is read
 ///    before the first and written after the last.
 ///  - When the tiles do not fill the last wave, its tiles are worked in parts over the keys; the
-///  warp
-///    that finishes a tile's last part adds the parts up, always in the same order.
+///    warp that finishes a tile's last part adds the parts up, always in the same order.
 namespace cqsa::cuda::hopper {
 
-template<int HeadDim, int Groups, int KeyTile, int Stages, bool PingPong, int Polynomial = 0,
-         bool WeightsFirst = false, int PassTurn = 0, bool AlwaysRescale = false>
+/// `Groups` consumer warpgroups, `KeyTile` keys a step, rings of `Stages` slots.
+template<int HeadDim, int Groups, int KeyTile, int Stages>
 struct tile_shape {
     static constexpr int head_dim = HeadDim;
     static constexpr int groups = Groups;
     static constexpr int rows = 64 * Groups;
     static constexpr int key_tile = KeyTile;
     static constexpr int stages = Stages;
-    static constexpr bool ping_pong = PingPong;
-    static constexpr int polynomial = Polynomial;
-    static constexpr bool weights_first = WeightsFirst;
-    static constexpr int pass_turn = PassTurn;
-    static constexpr bool always_rescale = AlwaysRescale;
 
     static constexpr int threads = 128 * (Groups + 1);
     static constexpr int panels = (HeadDim + 63) / 64; ///< of 64 columns, 128 bytes a row
@@ -47,7 +41,10 @@ struct tile_shape {
     static constexpr int key_panel_bytes = KeyTile * 128;
     static constexpr int query_bytes = panels * query_panel_bytes;
     static constexpr int key_bytes = panels * key_panel_bytes;
-    /// Registers a thread: the file's 64K minus what rounding leaves, shared out by role.
+    /// Once the maxima have settled no row needs rescaling; looking first pays where O is long.
+    static constexpr bool rescale_when_needed = HeadDim > 64;
+
+    /// Registers a thread, shared out by role from what the launch gives all warps alike.
     static constexpr int producer_registers = Groups == 3 ? 32 : 40;
     static constexpr int consumer_registers = Groups == 3 ? 160 : 232;
 
@@ -70,14 +67,11 @@ struct alignas(1024) shared_memory {
 /// Position in a ring of slots: the slot, and the parity of the round.
 template<int Slots>
 struct ring_position {
-    int slot = 0;
-    std::uint32_t parity = 0;
-    __device__ void advance() {
-        if (++slot == Slots) {
-            slot = 0;
-            parity ^= 1;
-        }
-    }
+    static_assert((Slots & (Slots - 1)) == 0, "a power of two");
+    std::uint32_t step = 0;
+    [[nodiscard]] __device__ std::uint32_t slot() const { return step % Slots; }
+    [[nodiscard]] __device__ std::uint32_t parity() const { return step / Slots % 2; }
+    __device__ void advance() { ++step; }
 };
 
 // ---------------------------------------------------------------- producer
@@ -102,8 +96,8 @@ __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Sh
 
     int item = static_cast<int>(blockIdx.x);
     while (true) {
-        row_tile& tile = shared.tiles[tile_slot.slot];
-        ptx::barrier_wait(&shared.tile_empty[tile_slot.slot], tile_slot.parity ^ 1);
+        row_tile& tile = shared.tiles[tile_slot.slot()];
+        ptx::barrier_wait(&shared.tile_empty[tile_slot.slot()], tile_slot.parity() ^ 1);
         decode_item<Shape::rows>(p, item, tile);
         KeyWalk<Shape::rows, Shape::key_tile> walk(p, tile.query_block, tile.row);
         int left = 0;
@@ -113,7 +107,7 @@ __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Sh
             left = left * (tile.part + 1) / tile.parts - tile.first;
             tile.key_tiles = left;
         }
-        ptx::barrier_arrive(&shared.tile_full[tile_slot.slot]);
+        ptx::barrier_arrive(&shared.tile_full[tile_slot.slot()]);
         tile_slot.advance();
         if (tile.query_block < 0) break;
         item = static_cast<int>(gridDim.x + atomicAdd(p.next_item, 1U));
@@ -123,9 +117,9 @@ __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Sh
         const int kv_head = tile.head % p.heads / p.heads_per_kv_head;
         walk.start(tile.first);
         const auto copy_keys = [&] {
-            ptx::barrier_wait(&shared.keys_empty[key.slot], key.parity ^ 1);
-            shared.masks[key.slot] = walk.mask();
-            copy_tile<Shape>(shared.keys[key.slot], &shared.keys_full[key.slot],
+            ptx::barrier_wait(&shared.keys_empty[key.slot()], key.parity() ^ 1);
+            shared.masks[key.slot()] = walk.mask();
+            copy_tile<Shape>(shared.keys[key.slot()], &shared.keys_full[key.slot()],
                              &p.key_maps[walk.block()], walk.token(), kv_head, batch);
             key.advance();
         };
@@ -152,8 +146,8 @@ __device__ inline void produce_values(const launch_parameters& p, shared_memory<
     ring_position<Shape::stages> value;
     ring_position<2> tile_slot;
     while (true) {
-        ptx::barrier_wait(&shared.tile_full[tile_slot.slot], tile_slot.parity);
-        const row_tile& tile = shared.tiles[tile_slot.slot];
+        ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
+        const row_tile& tile = shared.tiles[tile_slot.slot()];
         if (tile.query_block < 0) break;
         int left = tile.key_tiles;
         if (left > 0) {
@@ -162,15 +156,15 @@ __device__ inline void produce_values(const launch_parameters& p, shared_memory<
             const int batch = tile.head / p.heads;
             const int kv_head = tile.head % p.heads / p.heads_per_kv_head;
             while (true) {
-                ptx::barrier_wait(&shared.values_empty[value.slot], value.parity ^ 1);
-                copy_tile<Shape>(shared.values[value.slot], &shared.values_full[value.slot],
+                ptx::barrier_wait(&shared.values_empty[value.slot()], value.parity() ^ 1);
+                copy_tile<Shape>(shared.values[value.slot()], &shared.values_full[value.slot()],
                                  &p.value_maps[walk.block()], walk.token(), kv_head, batch);
                 value.advance();
                 if (--left == 0) break;
                 walk.next();
             }
         }
-        ptx::barrier_arrive(&shared.tile_empty[tile_slot.slot]);
+        ptx::barrier_arrive(&shared.tile_empty[tile_slot.slot()]);
         tile_slot.advance();
     }
 }
@@ -192,10 +186,10 @@ __device__ inline void issue_scores(float (&s)[Shape::key_tile / 2], std::uint64
 }
 
 /// O += P·V
-template<class Shape, class Element, class Between>
+template<class Shape, class Element>
 __device__ inline void issue_values(float (&o)[Shape::head_dim / 2],
                                     const std::uint32_t (&weights)[Shape::key_tile / 4],
-                                    std::uint64_t v, const Between& between) {
+                                    std::uint64_t v) {
     constexpr int d = Shape::head_dim;
 #pragma unroll
     for (int i = 0; i < Shape::key_tile / 16; ++i) {
@@ -207,7 +201,6 @@ __device__ inline void issue_values(float (&o)[Shape::head_dim / 2],
             ptx::product_registers<Element, d - 128>(o + 64, weights + 4 * i,
                                                      rows + 2 * (Shape::key_panel_bytes >> 4));
         }
-        between(i);
     }
 }
 
@@ -219,9 +212,9 @@ __device__ inline void pack_weights(std::uint32_t (&packed)[N / 2], const float 
         packed[i] = ptx::pack<Element>(s[2 * i], s[2 * i + 1]);
 }
 
-template<bool Always, int N>
+template<bool WhenNeeded, int N>
 __device__ inline void rescale(float (&o)[N], float2 factor) {
-    if (Always || __any_sync(0xFFFFFFFF, factor.x != 1.F || factor.y != 1.F)) {
+    if (!WhenNeeded || __any_sync(0xFFFFFFFF, factor.x != 1.F || factor.y != 1.F)) {
 #pragma unroll
         for (int i = 0; i < N; ++i)
             o[i] *= i / 2 % 2 == 0 ? factor.x : factor.y;
@@ -368,19 +361,23 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         if (lane == 0) ptx::barrier_arrive(barrier);
     };
     // Whose turn it is to issue products: barrier 1 + group, passed on from group to group.
-    const auto take_turn = [&] {
-        if constexpr (Shape::ping_pong) ptx::named_barrier_sync(1 + group, 256);
-    };
+    const auto take_turn = [&] { ptx::named_barrier_sync(1 + group, 256); };
     const auto pass_turn = [&] {
-        if constexpr (Shape::ping_pong)
-            ptx::named_barrier_arrive(group == Shape::groups - 1 ? 1 : 2 + group, 256);
+        ptx::named_barrier_arrive(group == Shape::groups - 1 ? 1 : 2 + group, 256);
     };
     if (group == Shape::groups - 1) pass_turn();
 
-    const std::uint64_t q = ptx::matrix_descriptor(shared.query + group * 64 * 128, 16);
-    const std::uint64_t k = ptx::matrix_descriptor(shared.keys[0], 16);
-    const std::uint64_t v = ptx::matrix_descriptor(shared.values[0], Shape::key_panel_bytes);
-    constexpr int slot_step = Shape::key_bytes >> 4;
+    const auto query = [&] {
+        return ptx::matrix_descriptor(ptx::shared_address(shared.query) + group * 64 * 128, 16);
+    };
+    const auto keys = [&](std::uint32_t slot) {
+        return ptx::matrix_descriptor(ptx::shared_address(shared.keys) + slot * Shape::key_bytes,
+                                      16);
+    };
+    const auto values = [&](std::uint32_t slot) {
+        return ptx::matrix_descriptor(ptx::shared_address(shared.values) + slot * Shape::key_bytes,
+                                      Shape::key_panel_bytes);
+    };
 
     ring_position<Shape::stages> key;
     ring_position<Shape::stages> value;
@@ -393,94 +390,88 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     row_state rows;
 
     const auto mask = [&](key_tile_mask visible) {
-        if (visible.keys < Shape::key_tile || group * 64 + visible.edge < Shape::key_tile - 1)
-            mask_scores(s, visible, row, lane);
+        if (group * 64 < visible.clear) mask_scores(s, visible, row, lane);
     };
 
     while (true) {
-        ptx::barrier_wait(&shared.tile_full[tile_slot.slot], tile_slot.parity);
-        const int query_block = shared.tiles[tile_slot.slot].query_block;
+        ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
+        const int query_block = shared.tiles[tile_slot.slot()].query_block;
         if (query_block < 0) break;
-        const int key_tiles = shared.tiles[tile_slot.slot].key_tiles;
+        const int key_tiles = shared.tiles[tile_slot.slot()].key_tiles;
         clear_state(o, rows);
         const bool fresh = p.queries[query_block].fresh;
-        const bool touched = fresh || key_tiles > 0 || shared.tiles[tile_slot.slot].split >= 0;
-        if (touched && !fresh && shared.tiles[tile_slot.slot].part == 0)
-            load_state(o, rows, p, shared.tiles[tile_slot.slot], row, lane);
+        const bool touched = fresh || key_tiles > 0 || shared.tiles[tile_slot.slot()].split >= 0;
+        if (touched && !fresh && shared.tiles[tile_slot.slot()].part == 0)
+            load_state(o, rows, p, shared.tiles[tile_slot.slot()], row, lane);
         if (key_tiles > 0) {
             ptx::barrier_wait(&shared.query_full, query_parity);
             query_parity ^= 1;
 
-            ptx::barrier_wait(&shared.keys_full[key.slot], key.parity);
+            ptx::barrier_wait(&shared.keys_full[key.slot()], key.parity());
             take_turn();
             ptx::pin(s);
             ptx::products_begin();
-            issue_scores<Shape, Element>(s, q, k + key.slot * slot_step);
+            issue_scores<Shape, Element>(s, query(), keys(key.slot()));
             ptx::products_commit();
             pass_turn();
-            key_tile_mask visible = shared.masks[key.slot];
+            key_tile_mask visible = shared.masks[key.slot()];
             ptx::products_wait<0>();
             ptx::pin(s);
-            arrive(&shared.keys_empty[key.slot]);
+            arrive(&shared.keys_empty[key.slot()]);
             key.advance();
             mask(visible);
-            float2 factor = softmax_step<Shape::polynomial>(s, rows, p.scale_log2);
+            float2 factor = softmax_step(s, rows, p.scale_log2);
             pack_weights<Element>(weights, s);
-            rescale<Shape::always_rescale>(o, factor);
+            rescale<Shape::rescale_when_needed>(o, factor);
 
             for (int j = 1; j < key_tiles; ++j) {
-                ptx::barrier_wait(&shared.keys_full[key.slot], key.parity);
+                ptx::barrier_wait(&shared.keys_full[key.slot()], key.parity());
                 take_turn();
                 ptx::pin(s);
                 ptx::pin(o);
                 ptx::pin(weights);
                 ptx::products_begin();
-                issue_scores<Shape, Element>(s, q, k + key.slot * slot_step);
+                issue_scores<Shape, Element>(s, query(), keys(key.slot()));
                 ptx::products_commit();
-                if constexpr (Shape::pass_turn == 1) pass_turn();
-                ptx::barrier_wait(&shared.values_full[value.slot], value.parity);
+                ptx::barrier_wait(&shared.values_full[value.slot()], value.parity());
                 ptx::products_begin();
-                issue_values<Shape, Element>(o, weights, v + value.slot * slot_step, [&](int i) {
-                    if (Shape::pass_turn > 1 && i == Shape::pass_turn - 2) pass_turn();
-                });
+                issue_values<Shape, Element>(o, weights, values(value.slot()));
                 ptx::products_commit();
-                if constexpr (Shape::pass_turn == 0) pass_turn();
-                visible = shared.masks[key.slot];
+                pass_turn();
+                visible = shared.masks[key.slot()];
                 ptx::products_wait<1>();
                 ptx::pin(s);
-                arrive(&shared.keys_empty[key.slot]);
+                arrive(&shared.keys_empty[key.slot()]);
                 key.advance();
                 mask(visible);
-                factor = softmax_step<Shape::polynomial>(s, rows, p.scale_log2);
-                if constexpr (Shape::weights_first)
-                    ptx::settle(rows.sum[0] + rows.sum[1], shared.keys);
+                factor = softmax_step(s, rows, p.scale_log2);
                 ptx::products_wait<0>();
                 ptx::pin(o);
                 ptx::pin(weights);
-                arrive(&shared.values_empty[value.slot]);
+                arrive(&shared.values_empty[value.slot()]);
                 value.advance();
                 pack_weights<Element>(weights, s);
-                rescale<Shape::always_rescale>(o, factor);
+                rescale<Shape::rescale_when_needed>(o, factor);
             }
 
             arrive(&shared.query_empty);
-            ptx::barrier_wait(&shared.values_full[value.slot], value.parity);
+            ptx::barrier_wait(&shared.values_full[value.slot()], value.parity());
             ptx::pin(o);
             ptx::pin(weights);
             ptx::products_begin();
-            issue_values<Shape, Element>(o, weights, v + value.slot * slot_step, [](int) {});
+            issue_values<Shape, Element>(o, weights, values(value.slot()));
             ptx::products_commit();
             ptx::products_wait<0>();
             ptx::pin(o);
-            arrive(&shared.values_empty[value.slot]);
+            arrive(&shared.values_empty[value.slot()]);
             value.advance();
         }
-        const row_tile& tile = shared.tiles[tile_slot.slot];
+        const row_tile& tile = shared.tiles[tile_slot.slot()];
         const bool complete =
             tile.split < 0 || combine_parts<Shape>(o, rows, p, tile, group, warp, lane);
         if (complete && touched) store_state(o, rows, p, tile, row, lane);
         __syncwarp();
-        arrive(&shared.tile_empty[tile_slot.slot]);
+        arrive(&shared.tile_empty[tile_slot.slot()]);
         tile_slot.advance();
     }
 }

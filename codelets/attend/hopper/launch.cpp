@@ -250,13 +250,18 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
 
 } // namespace
 
+const kernel& kernel_d32();
 const kernel& kernel_d64();
+const kernel& kernel_d96();
 const kernel& kernel_d128();
+const kernel& kernel_d192();
+const kernel& kernel_d256();
 
 const kernel* kernel_for(std::int64_t head_dim) {
     if (head_dim < 1 || head_dim % 8 != 0) return nullptr;
-    if (head_dim <= 64) return &kernel_d64();
-    if (head_dim <= 128) return &kernel_d128();
+    for (const auto kernel :
+         {kernel_d32, kernel_d64, kernel_d96, kernel_d128, kernel_d192, kernel_d256})
+        if (head_dim <= kernel().head_dim) return &kernel();
     return nullptr;
 }
 

@@ -20,10 +20,12 @@ struct row_tile {
 };
 
 /// Which columns of a key tile a row of the row tile sees: column c and row r (both counted from
-/// the tile's first) when c < keys and c <= r + edge.
+/// the tile's first) when c < keys and c <= r + edge. Rows from `clear` on see the whole tile.
 struct key_tile_mask {
     int keys;
     int edge;
+    int clear;
+    int reserved;
 };
 
 constexpr int no_edge = 1 << 29;
@@ -109,8 +111,9 @@ class KeyWalk {
         return token_;
     }
     [[nodiscard]] __device__ key_tile_mask mask() const {
-        return {p_.key_tokens[block_] - token_,
-                pair(block_) == causal ? row_ + edge(block_) - token_ : no_edge};
+        const int keys = p_.key_tokens[block_] - token_;
+        const int edge = pair(block_) == causal ? row_ + edge_of(block_) - token_ : no_edge;
+        return {keys, edge, keys < TileKeys ? no_edge : TileKeys - 1 - edge, 0};
     }
 
   private:
@@ -119,7 +122,7 @@ class KeyWalk {
     [[nodiscard]] __device__ unsigned pair(int j) const {
         return p_.pairs[query_block_][j / 16] >> (j % 16 * 2) & 3;
     }
-    [[nodiscard]] __device__ int edge(int j) const {
+    [[nodiscard]] __device__ int edge_of(int j) const {
         return static_cast<int>(p_.query_position[query_block_] - p_.key_position[j]);
     }
     [[nodiscard]] __device__ int tiles_in(int j) const {
@@ -128,7 +131,7 @@ class KeyWalk {
         int keys = p_.key_tokens[j];
         if (kind == causal) {
             const int last_row = min(row_ + TileRows, p_.queries[query_block_].tokens) - 1;
-            keys = max(0, min(keys, last_row + edge(j) + 1));
+            keys = max(0, min(keys, last_row + edge_of(j) + 1));
         }
         return (keys + TileKeys - 1) / TileKeys;
     }

@@ -35,25 +35,9 @@ __device__ inline void mask_scores(float (&s)[N], key_tile_mask mask, int row, i
         if (i / 4 * 8 + i % 2 > last[i / 2 % 2]) s[i] = -infinity;
 }
 
-/// 2^x on the FMA pipe within 2 ulp (x <= 0): Cody-Waite reduction to |f| <= 1/2 and the minimax
-/// polynomial of degree 5.
-__device__ inline float exp2_polynomial(float x) {
-    constexpr float round_to_integer = 12582912.F; // 1.5 · 2^23
-    const float t = fmaxf(x, -126.F);
-    const float shifted = t + round_to_integer;
-    const float f = t - (shifted - round_to_integer);
-    float y = 1.3333558e-3F;
-    y = fmaf(y, f, 9.6181291e-3F);
-    y = fmaf(y, f, 5.5504109e-2F);
-    y = fmaf(y, f, 2.4022651e-1F);
-    y = fmaf(y, f, 6.9314718e-1F);
-    y = fmaf(y, f, 1.F);
-    return __int_as_float(__float_as_int(y) + (__float_as_int(shifted) << 23));
-}
-
 /// Turns scores into weights 2^((s − max)·scale_log2) and updates the rows' state; returns the
 /// factors by which what was summed before must be multiplied.
-template<int Polynomial, int N>
+template<int N>
 __device__ inline float2 softmax_step(float (&s)[N], row_state& rows, float scale_log2) {
     float highest[2][2] = {{rows.max[0], rows.max[0]}, {rows.max[1], rows.max[1]}};
 #pragma unroll
@@ -74,9 +58,7 @@ __device__ inline float2 softmax_step(float (&s)[N], row_state& rows, float scal
 #pragma unroll
     for (int i = 0; i < N; ++i) {
         const int r = i / 2 % 2;
-        const float x = fmaf(s[i], scale_log2, -offset[r]);
-        s[i] = Polynomial > 0 && i / 4 % (Polynomial > 0 ? Polynomial : 1) == 0 ? exp2_polynomial(x)
-                                                                                : ptx::exp2(x);
+        s[i] = ptx::exp2(fmaf(s[i], scale_log2, -offset[r]));
         rows.sum[r] += s[i];
     }
     return {factor[0], factor[1]};
