@@ -74,8 +74,7 @@ std::vector<std::int64_t> wichmann_cover(std::int64_t c) {
     for (auto& mark : marks)
         mark %= c;
     std::ranges::sort(marks);
-    const auto repeated = std::ranges::unique(marks);
-    marks.erase(repeated.begin(), repeated.end());
+    marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
     return marks;
 }
 

@@ -67,8 +67,8 @@ void LeafStream::open(node& parent) const {
         }
     }
     std::ranges::sort(parent.children);
-    const auto repeated = std::ranges::unique(parent.children);
-    parent.children.erase(repeated.begin(), repeated.end());
+    parent.children.erase(std::unique(parent.children.begin(), parent.children.end()),
+                          parent.children.end());
 }
 
 bool LeafStream::descend(const leaf& parent, std::int64_t s, leaf& child) const {

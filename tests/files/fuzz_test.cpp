@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <random>
 #include <string>
@@ -105,8 +104,8 @@ void fuzz(const std::vector<std::string>& seeds,
         std::string text = seeds[below(random, seeds.size())];
         for (std::size_t changes = below(random, 4); changes > 0; --changes)
             mutate(text, words(), random);
-        std::vector<std::byte> file(text.size());
-        std::memcpy(file.data(), text.data(), text.size());
+        const auto bytes = std::as_bytes(std::span(text));
+        const std::vector<std::byte> file(bytes.begin(), bytes.end());
         try {
             const array_layout layout = parse(file);
             ASSERT_GE(layout.offset, 0);
