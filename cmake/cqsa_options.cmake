@@ -40,7 +40,6 @@ if(CQSA_SANITIZE)
                         $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
     add_link_options(-fsanitize=${CQSA_SANITIZE})
     add_library(cqsa_sanitizer_defaults OBJECT cmake/sanitizer_defaults.cpp)
-    link_libraries($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:cqsa_sanitizer_defaults>)
 endif()
 
 # cqsa_target(TARGET): what every target of ours has in common.
@@ -49,4 +48,8 @@ function(cqsa_target target)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF CUDA_STANDARD 20)
     target_compile_options(${target} PRIVATE
         $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion>)
+    get_target_property(type ${target} TYPE)
+    if(CQSA_SANITIZE AND type STREQUAL "EXECUTABLE")
+        target_link_libraries(${target} PRIVATE cqsa_sanitizer_defaults)
+    endif()
 endfunction()

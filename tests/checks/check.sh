@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check.sh RULE BUILD: checks one rule about the sources; BUILD holds compile_commands.json.
+# Exit 77: the tool that checks it is not installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+folders=(planner codelets runtime tests bench cmake .ci)
+
+sources() { # sources EXTENSION…
+    local extension
+    for extension in "$@"; do
+        find "${folders[@]}" -name "*.$extension"
+    done | sort
+}
+
+need() { # need COMMAND
+    command -v "$1" >/dev/null || {
+        echo "$1 is not installed: run 'cmake/setup.sh install'."
+        exit 77
+    }
+}
+
+fail_if_any() { # fail_if_any SENTENCE: fails with the lines of stdin under the sentence
+    local lines
+    lines=$(cat)
+    [[ -z $lines ]] || {
+        printf '%s\n%s\n' "$1" "$lines"
+        return 1
+    }
+}
+
+format() {
+    need clang-format-14
+    sources hpp cpp cu cuh | xargs clang-format-14 --dry-run -Werror
+}
+
+tidy() { # tidy BUILD
+    need run-clang-tidy-14
+    run-clang-tidy-14 -quiet -p "$1" -j "$(nproc)" -extra-arg=-Wno-unknown-warning-option \
+        "$PWD/(planner|codelets|runtime|tests|bench)/.*\.cpp\$" 2>/dev/null |
+        sed -e 's/\x1b\[[0-9;]*m//g' -e '/^clang-tidy-14 /d'
+}
+
+shell() {
+    need shellcheck
+    { sources sh; echo .ci/run; } | xargs shellcheck
+}
+
+licence() {
+    { sources hpp cpp cu cuh cmake sh py txt; echo .ci/run CMakeLists.txt; } |
+        xargs grep -L 'SPDX-License-Identifier: Apache-2.0' |
+        fail_if_any "These files have no SPDX line:" || return 1
+}
+
+# Kernels know nothing of StarPU: only the codelets' StarPU side (codelets/starpu.cmake) includes it.
+layers() {
+    grep -rlE '#include [<"](starpu|codelets/(run|block_data)|codelets/.*/codelet)' codelets |
+        grep -vE '^codelets/(run|block_data|[a-z_]+/codelet)\.[ch]pp$' |
+        fail_if_any "Only the StarPU side of codelets/ may include StarPU:"
+    grep -nE '#include' runtime/attend.hpp |
+        grep -vE '#include (<[a-z_]+>|"planner/)' |
+        fail_if_any "The public header may include the standard library and the planner:"
+}
+
+"$@"
