@@ -14,13 +14,23 @@ std::int64_t aligned(std::int64_t bytes) {
     return (bytes + part_alignment - 1) / part_alignment * part_alignment;
 }
 
-std::atomic<std::int64_t> main_memory_now{0};
-std::atomic<std::int64_t> main_memory_peak{0};
+std::atomic<std::int64_t> host_bytes_now{0};
+std::atomic<std::int64_t> host_bytes_before{0};
+std::atomic<std::int64_t> host_bytes_peak{0};
+std::atomic<std::int64_t> device_bytes_peak{0};
 
-void count_main_memory(std::int64_t bytes) {
-    const std::int64_t now = main_memory_now += bytes;
-    std::int64_t peak = main_memory_peak;
-    while (now > peak && !main_memory_peak.compare_exchange_weak(peak, now)) {
+void raise(std::atomic<std::int64_t>& peak, std::int64_t bytes) {
+    std::int64_t seen = peak;
+    while (bytes > seen && !peak.compare_exchange_weak(seen, bytes)) {
+    }
+}
+
+void count_allocation(unsigned node, std::int64_t bytes) {
+    if (starpu_node_get_kind(node) == STARPU_CPU_RAM) {
+        raise(host_bytes_peak, host_bytes_now += bytes);
+    } else {
+        // StarPU's own figure: it includes its slabs and its cache.
+        raise(device_bytes_peak, static_cast<std::int64_t>(starpu_memory_get_used(node)));
     }
 }
 
@@ -65,7 +75,7 @@ starpu_ssize_t allocate(void* interface, unsigned node) {
     block_data& block = as_block(interface);
     const std::uintptr_t buffer = starpu_malloc_on_node(node, block.alloc_bytes);
     if (buffer == 0) return -ENOMEM;
-    if (starpu_node_get_kind(node) == STARPU_CPU_RAM) count_main_memory(block.alloc_bytes);
+    count_allocation(node, block.alloc_bytes);
     point_into_buffer(block, buffer);
     return block.alloc_bytes;
 }
@@ -73,7 +83,7 @@ starpu_ssize_t allocate(void* interface, unsigned node) {
 void release(void* interface, unsigned node) {
     block_data& block = as_block(interface);
     starpu_free_on_node(node, block.buffer, block.alloc_bytes);
-    if (starpu_node_get_kind(node) == STARPU_CPU_RAM) count_main_memory(-block.alloc_bytes);
+    count_allocation(node, -block.alloc_bytes);
     block.buffer = 0;
     for (int p = 0; p < block.parts; ++p)
         block.part[p].data = nullptr;
@@ -295,16 +305,14 @@ starpu_data_handle_t register_parts(int home, const block_part* parts, int count
 
 } // namespace
 
-std::int64_t main_memory_bytes() {
-    return main_memory_now;
+memory_use peak_memory_use() {
+    return {host_bytes_peak - host_bytes_before, device_bytes_peak};
 }
 
-std::int64_t main_memory_peak_bytes() {
-    return main_memory_peak;
-}
-
-void reset_main_memory_peak() {
-    main_memory_peak = main_memory_now.load();
+void reset_peak_memory_use() {
+    host_bytes_before = host_bytes_now.load();
+    host_bytes_peak = host_bytes_now.load();
+    device_bytes_peak = 0;
 }
 
 std::int64_t packed_bytes(const block_part* parts, int count) {

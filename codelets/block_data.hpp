@@ -17,11 +17,15 @@ struct traffic {
     std::atomic<std::int64_t> d2h_bytes{0};
 };
 
-/// Main memory that StarPU holds for temporaries and copies (not the caller's arrays), process-wide
-/// as StarPU is: bytes now, and the most since the last call of reset_main_memory_peak.
-std::int64_t main_memory_bytes();
-std::int64_t main_memory_peak_bytes();
-void reset_main_memory_peak();
+/// Memory that StarPU holds for blocks, process-wide as StarPU is: in main memory for temporaries
+/// and copies (not the caller's arrays), and on the fullest GPU for everything.
+struct memory_use {
+    std::int64_t host_bytes = 0;
+    std::int64_t device_bytes = 0;
+};
+/// The most since the last call of reset_peak_memory_use. Host memory held before is not counted.
+memory_use peak_memory_use();
+void reset_peak_memory_use();
 
 /// One array [batch, heads, tokens, row] of a block, with strides in bytes. Rows are contiguous.
 struct block_part {

@@ -6,11 +6,16 @@
 #include "runtime/graph.hpp"
 #include "runtime/machine.hpp"
 #include "runtime/operands.hpp"
+#include "runtime/pinned_memory.hpp"
 #include "runtime/session.hpp"
 #include "runtime/starpu_context.hpp"
 
+#include <starpu.h>
+
 #include <chrono>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 namespace cqsa {
 namespace {
@@ -50,9 +55,31 @@ class Awake {
     StarpuContext& context_;
 };
 
+// Where tasks may run, and what they need there.
+struct placement {
+    std::int32_t where = 0;
+    std::int64_t workspace_bytes = 0; ///< on each GPU
+};
+
+// The caller's memory that transfers will touch.
+std::vector<PinnedMemory::range> ranges_of(const operands& given) {
+    const auto range_of = [](const auto& array) -> PinnedMemory::range {
+        std::int64_t elements = 1;
+        for (std::size_t axis = 0; axis < array.shape.size(); ++axis) {
+            if (array.shape[axis] == 0) return {};
+            elements += (array.shape[axis] - 1) * array.strides[axis];
+        }
+        return {array.data, static_cast<std::size_t>(elements * bytes_of(array.type))};
+    };
+    std::vector<PinnedMemory::range> ranges{range_of(given.q), range_of(given.k), range_of(given.v),
+                                            range_of(given.out)};
+    if (given.lse.data != nullptr) ranges.push_back(range_of(given.lse));
+    return ranges;
+}
+
 // Runs the plan of `report` and returns the seconds from the first submission to the last output.
 double execute(StarpuContext& context, const operands& given, const attend_options& options,
-               std::unique_ptr<Run>& run, const attend_report& report) {
+               std::unique_ptr<Run>& run, const attend_report& report, const placement& place) {
     const auto start = std::chrono::steady_clock::now();
     const auto elapsed = [start] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -68,7 +95,10 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
         return options.stop_requested && options.stop_requested();
     };
     const Awake awake(context);
-    auto graph = std::make_unique<Graph>(given, report.plan, *run, context.where());
+    std::optional<PinnedMemory> pinned;
+    if ((place.where & STARPU_CUDA) != 0) pinned.emplace(ranges_of(given));
+    auto graph =
+        std::make_unique<Graph>(given, report.plan, *run, place.where, place.workspace_bytes);
     try {
         graph->execute(tell);
     } catch (const Graph::Stalled&) {
@@ -96,9 +126,25 @@ std::vector<attend_report::worker> workers_of(const StarpuContext& context, Run&
 
 attend_report run_attention(StarpuContext& context, const operands& given, const problem& problem,
                             double scale, const attend_options& options) {
-    const machine node = machine_of(context, problem, options);
+    const std::string no_gpus = gpus_unsupported(context, problem);
+    if (!no_gpus.empty() && context.cpu_workers().empty()) {
+        throw Error(error_code::device, no_gpus);
+    }
+    const bool with_gpus = !context.cuda_workers().empty() && no_gpus.empty();
+    const machine node = machine_of(context, problem, options, with_gpus);
     attend_report report;
     report.plan = make_plan(problem, node, request_of(options));
+    placement place{.where = context.where(), .workspace_bytes = 0};
+    if (with_gpus) {
+        const block_grid& queries = report.plan.queries;
+        const block_grid& keys = report.plan.keys;
+        place.workspace_bytes =
+            gpu_workspace_bytes(problem, report.plan.strip_blocks * queries.block_tokens,
+                                report.plan.segment_blocks * keys.block_tokens,
+                                starpu_worker_get_devid(context.cuda_workers().front()));
+    } else {
+        place.where = STARPU_CPU;
+    }
 
     auto run = std::make_unique<Run>(problem, scale);
     run->cpu_threads = context.cpu_team_threads();
@@ -106,11 +152,12 @@ attend_report run_attention(StarpuContext& context, const operands& given, const
     run->cuda_rates = rates_of(node.device_rates);
     if (CpuTeam* team = context.team()) run->prepare_cpu_worker = [team] { team->bind(); };
 
-    reset_main_memory_peak();
-    const std::int64_t held_before = main_memory_bytes();
-    report.measured.seconds = execute(context, given, options, run, report);
+    reset_peak_memory_use();
+    report.measured.seconds = execute(context, given, options, run, report, place);
     report.measured.flops = report.plan.predicted.flops;
-    report.measured.host_bytes = main_memory_peak_bytes() - held_before + run->workspace_bytes();
+    const memory_use use = peak_memory_use();
+    report.measured.device_bytes = use.device_bytes;
+    report.measured.host_bytes = use.host_bytes + run->workspace_bytes();
     report.measured.h2d_bytes = run->moved.h2d_bytes;
     report.measured.d2h_bytes = run->moved.d2h_bytes;
     report.workers = workers_of(context, *run);

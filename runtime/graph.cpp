@@ -47,8 +47,13 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
     starpu_data_unregister(data);
 }
 
-Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where)
+Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
+             std::int64_t workspace_bytes)
     : given_(given), plan_(the_plan), run_(run), where_(where) {
+    if (workspace_bytes > 0) {
+        workspace_.reset(register_temporary(workspace_bytes, workspace_bytes, nullptr));
+        starpu_data_set_name(workspace_.get(), "workspace");
+    }
     for (std::int64_t i = 0; i < plan_.interleave; ++i) {
         starpu_data_handle_t order = nullptr;
         starpu_void_data_register(&order);
@@ -151,6 +156,10 @@ void Graph::submit_attend(const step& step) {
         buffers.push_back({key_handle(block), STARPU_R});
     }
     arguments->pairs = step.pairs;
+    if (workspace_) {
+        arguments->has_workspace = true;
+        buffers.push_back({workspace_.get(), STARPU_SCRATCH});
+    }
     arguments->flops = step.flops;
     order_in_window(step, buffers);
     submit_task(attend_codelet(), std::move(arguments), std::move(buffers), attend_priority);

@@ -29,7 +29,10 @@ namespace cqsa {
 /// `max_tasks` submitted tasks have not ended, so the graph itself stays small at any length.
 class Graph {
   public:
-    Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where);
+    /// where: starpu_task::where of every task. workspace_bytes: what an attend task needs on a
+    /// GPU.
+    Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
+          std::int64_t workspace_bytes);
     ~Graph();
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
@@ -100,6 +103,7 @@ class Graph {
         std::int64_t strip;
     };
     std::vector<slot> slots_;
+    handle workspace_; ///< of each GPU, as StarPU's SCRATCH data; null: none is needed
     std::int64_t submitted_ = 0;
 
     std::mutex mutex_; ///< guards what follows: written by StarPU's threads

@@ -64,6 +64,18 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.multiprocessors = gpu.multiprocessors;
 }
 
+#ifdef CQSA_WITH_CUDA
+workspace_model gpu_workspace(int device) {
+    return [device](const problem& size, std::int64_t strip_tokens, std::int64_t segment_tokens) {
+        return gpu_workspace_bytes(size, strip_tokens, segment_tokens, device);
+    };
+}
+#else
+workspace_model gpu_workspace(int /*device*/) {
+    return {};
+}
+#endif
+
 std::int64_t host_budget(const attend_options& options) {
     if (options.host_bytes) return *options.host_bytes;
     const double available = static_cast<double>(read_host_memory().available_bytes);
@@ -76,15 +88,48 @@ std::int64_t host_budget(const attend_options& options) {
 
 } // namespace
 
+#ifdef CQSA_WITH_CUDA
+
+std::string gpus_unsupported(const StarpuContext& context, const problem& problem) {
+    for (const int worker : context.cuda_workers()) {
+        const int device = starpu_worker_get_devid(worker);
+        std::string why = with_task_of(problem, 1, 1, [&](const attend_task& task) {
+            return cuda::attend_unsupported(task, device);
+        });
+        if (!why.empty()) return why;
+    }
+    return {};
+}
+
+std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t strip_tokens,
+                                 std::int64_t segment_tokens, int device) {
+    return with_task_of(problem, strip_tokens, segment_tokens, [&](const attend_task& task) {
+        return static_cast<std::int64_t>(cuda::attend_workspace_bytes(task, device));
+    });
+}
+
+#else
+
+std::string gpus_unsupported(const StarpuContext& /*context*/, const problem& /*problem*/) {
+    return {};
+}
+
+std::int64_t gpu_workspace_bytes(const problem& /*problem*/, std::int64_t /*strip_tokens*/,
+                                 std::int64_t /*segment_tokens*/, int /*device*/) {
+    return 0;
+}
+
+#endif
+
 machine machine_of(const StarpuContext& context, const problem& problem,
-                   const attend_options& options) {
+                   const attend_options& options, bool with_gpus) {
     machine node;
     node.host_bytes = host_budget(options);
     if (!context.cpu_workers().empty()) {
         const auto workers = static_cast<int>(context.cpu_workers().size());
         add_cpu(node, problem, workers * context.cpu_team_threads());
     }
-    if (!context.cuda_workers().empty()) {
+    if (with_gpus) {
         const std::vector<gpu_facts> gpus = list_gpus();
         // The smallest memory rules: one plan serves all devices.
         std::int64_t bytes =
@@ -96,6 +141,8 @@ machine machine_of(const StarpuContext& context, const problem& problem,
         }
         add_gpus(node, problem, static_cast<int>(context.cuda_workers().size()), gpus.front(),
                  bytes);
+        node.device_workspace =
+            gpu_workspace(starpu_worker_get_devid(context.cuda_workers().front()));
     }
     return node;
 }

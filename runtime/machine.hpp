@@ -5,12 +5,23 @@
 #include "runtime/attend.hpp"
 #include "runtime/starpu_context.hpp"
 
+#include <cstdint>
+#include <string>
+
 namespace cqsa {
+
+/// Empty when the context's GPUs can take the tasks of this problem, otherwise a sentence that says
+/// why not ("" too when the context has none).
+std::string gpus_unsupported(const StarpuContext& context, const problem& problem);
+
+/// Device memory that attend needs beside its operands, for tasks of at most so many tokens.
+std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t strip_tokens,
+                                 std::int64_t segment_tokens, int device);
 
 /// What the planner may use for a run in a StarPU that runs: its workers, the memory they may take
 /// (options, then StarPU's limits, then what is free) and their assumed rates.
 machine machine_of(const StarpuContext& context, const problem& problem,
-                   const attend_options& options);
+                   const attend_options& options, bool with_gpus);
 
 /// The same before StarPU runs, for a plan alone. Where a GPU is asked for (workers cuda, or
 /// device_bytes with workers all) but none is there, the reference GPU of runtime/assumed_rates.hpp
