@@ -4,54 +4,55 @@
 namespace cqsa::cpu {
 namespace {
 
-/// e^t for t <= 0 (a little above 0 too); 0 where e^t is below the normal numbers, NaN for NaN, and
-/// exactly 1 for 0. t = n·ln 2 + r, |r| <= ln 2 / 2, e^r by a polynomial of least relative error
-/// (Remez). Binary32: within 2 units in the last place; with `coarse` 5e-7, for weights that are
-/// rounded to 16 bits. Binary64: within 2 units in the last place.
-template<class V, bool coarse = false>
-inline typename V::vec exponential(typename V::vec t) {
+/// Largest relative error of exponential().
+enum class accuracy {
+    coarse, ///< 3e-6: for weights that come from 16-bit numbers
+    fine,   ///< 1.5 units in the last place
+    exact,  ///< 1 unit in the last place, and 2^0 is exactly 1
+};
+
+/// 2^x for x <= 0 (a little above 0 too); 0 where 2^x is below the normal numbers, NaN for NaN.
+/// x = n + r with |r| <= 1/2; 2^r by a polynomial of least relative error (Remez' algorithm).
+template<class V, accuracy wanted>
+inline typename V::vec exponential(typename V::vec x) {
     using scalar = typename V::scalar;
-    const auto c = [](double x) { return V::broadcast(static_cast<scalar>(x)); };
+    const auto c = [](double value) { return V::broadcast(static_cast<scalar>(value)); };
     constexpr bool single = sizeof(scalar) == 4;
-    // The magic number rounds t / ln 2 to an integer and leaves it, biased, in the low bits.
-    const auto magic = single ? c(0x1.8p23 + 127) : c(0x1.8p52 + 1023);
-    const auto biased = V::fma(t, c(0x1.71547652b82fep0), magic);
-    const auto n = V::sub(biased, magic);
-    typename V::vec r;
-    if constexpr (single && V::fused) {
-        r = V::fma(n, c(-0x1.62e42fefa39efp-1), t);
-    } else if constexpr (single) {
-        r = V::fma(n, c(0x1.bd0105c610ca8p-13), V::fma(n, c(-0x1.63p-1), t));
-    } else {
-        r = V::fma(n, c(-0x1.cf79abc9e3b3ap-40), V::fma(n, c(-0x1.62e42fefap-1), t));
-    }
+    const auto n = V::round(x);
+    const auto r = V::sub(x, n.whole);
     typename V::vec p;
-    if constexpr (coarse) {
-        p = V::fma(c(0.0069533351974589721), r, c(0.041875480765881027));
-        p = V::fma(p, r, c(0.16687676034393287));
-        p = V::fma(p, r, c(0.49999374245830386));
-        p = V::fma(p, r, c(0.9999937117766525));
+    if constexpr (single && wanted == accuracy::coarse) {
+        p = V::fma(c(0.0095700634759902439), r, c(0.055918189071527413));
+        p = V::fma(p, r, c(0.24024748175970224));
+        p = V::fma(p, r, c(0.69312177467344017));
+        p = V::fma(p, r, c(0.99999925967764033));
+    } else if constexpr (single && wanted == accuracy::fine) {
+        p = V::fma(c(0.0013276426981056527), r, c(0.009675587002816123));
+        p = V::fma(p, r, c(0.055507137550685908));
+        p = V::fma(p, r, c(0.24022118882039546));
+        p = V::fma(p, r, c(0.69314696655392035));
+        p = V::fma(p, r, c(1.0000000718240473));
     } else if constexpr (single) {
-        p = V::fma(c(0.0013814540176801306), r, c(0.0083687451089425907));
-        p = V::fma(p, r, c(0.041668390783547913));
-        p = V::fma(p, r, c(0.1666652039904253));
-        p = V::fma(p, r, c(0.4999999343212929));
+        p = V::fma(c(0.00015463346708901174), r, c(0.0013400467392784782));
+        p = V::fma(p, r, c(0.009618052128444269));
+        p = V::fma(p, r, c(0.055503271354817132));
+        p = V::fma(p, r, c(0.24022650942360001));
+        p = V::fma(p, r, c(0.69314720674095483));
         p = V::fma(p, r, c(1));
     } else {
-        p = V::fma(c(2.4445625541892686e-8), r, c(2.7614253967646272e-7));
-        p = V::fma(p, r, c(2.7559047882415983e-6));
-        p = V::fma(p, r, c(2.4801534295622579e-5));
-        p = V::fma(p, r, c(0.00019841268201281337));
-        p = V::fma(p, r, c(0.0013888888907921261));
-        p = V::fma(p, r, c(0.008333333333940852));
-        p = V::fma(p, r, c(0.041666666666647478));
-        p = V::fma(p, r, c(0.16666666666665967));
-        p = V::fma(p, r, c(0.49999999999999995));
+        p = V::fma(c(4.4352745128491305e-10), r, c(7.0741209201671609e-9));
+        p = V::fma(p, r, c(1.0178198200750591e-7));
+        p = V::fma(p, r, c(1.321543300407441e-6));
+        p = V::fma(p, r, c(1.5252733489235186e-5));
+        p = V::fma(p, r, c(0.00015403530462679655));
+        p = V::fma(p, r, c(0.0013333558146791078));
+        p = V::fma(p, r, c(0.0096181291075882074));
+        p = V::fma(p, r, c(0.055504108664819915));
+        p = V::fma(p, r, c(0.24022650695910157));
+        p = V::fma(p, r, c(0.69314718055994533));
         p = V::fma(p, r, c(1));
     }
-    p = V::fma(p, r, c(1));
-    const auto normal = V::not_less(t, single ? c(-87) : c(-708));
-    return V::scale(normal, p, n, biased);
+    return V::scale(V::not_less(x, single ? c(-126) : c(-1022)), p, n);
 }
 
 } // namespace

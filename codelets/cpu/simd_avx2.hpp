@@ -18,7 +18,6 @@ struct avx2_f32 {
     static constexpr int width = 8;
     static constexpr int row_block = 6;
     static constexpr int panel_vectors = 2;
-    static constexpr bool fused = true;
 
     static vec zero() { return _mm256_setzero_ps(); }
     static vec broadcast(scalar x) { return _mm256_set1_ps(x); }
@@ -37,8 +36,17 @@ struct avx2_f32 {
     static mask not_less(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
     static mask equal(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
     static vec select(mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
-    static vec scale(mask keep, vec x, vec /*n*/, vec biased) {
-        const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(biased), 23);
+    struct rounded {
+        vec whole;
+        vec biased;
+    };
+    static rounded round(vec x) {
+        const vec magic = broadcast(0x1.8p23F + 127);
+        const vec biased = add(x, magic);
+        return {sub(biased, magic), biased};
+    }
+    static vec scale(mask keep, vec x, const rounded& n) {
+        const __m256i power = _mm256_slli_epi32(_mm256_castps_si256(n.biased), 23);
         return _mm256_and_ps(_mm256_mul_ps(x, _mm256_castsi256_ps(power)), keep);
     }
     static scalar reduce_add(vec x) {
@@ -87,7 +95,6 @@ struct avx2_f64 {
     static constexpr int width = 4;
     static constexpr int row_block = 6;
     static constexpr int panel_vectors = 2;
-    static constexpr bool fused = true;
 
     static vec zero() { return _mm256_setzero_pd(); }
     static vec broadcast(scalar x) { return _mm256_set1_pd(x); }
@@ -105,8 +112,17 @@ struct avx2_f64 {
     static mask not_less(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_NLT_UQ); }
     static mask equal(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
     static vec select(mask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
-    static vec scale(mask keep, vec x, vec /*n*/, vec biased) {
-        const __m256i power = _mm256_slli_epi64(_mm256_castpd_si256(biased), 52);
+    struct rounded {
+        vec whole;
+        vec biased;
+    };
+    static rounded round(vec x) {
+        const vec magic = broadcast(0x1.8p52 + 1023);
+        const vec biased = add(x, magic);
+        return {sub(biased, magic), biased};
+    }
+    static vec scale(mask keep, vec x, const rounded& n) {
+        const __m256i power = _mm256_slli_epi64(_mm256_castpd_si256(n.biased), 52);
         return _mm256_and_pd(_mm256_mul_pd(x, _mm256_castsi256_pd(power)), keep);
     }
     static scalar reduce_add(vec x) {

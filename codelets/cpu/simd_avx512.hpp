@@ -18,7 +18,6 @@ struct avx512_f32 {
     static constexpr int width = 16;
     static constexpr int row_block = 14;
     static constexpr int panel_vectors = 2;
-    static constexpr bool fused = true;
 
     static vec zero() { return _mm512_setzero_ps(); }
     static vec broadcast(scalar x) { return _mm512_set1_ps(x); }
@@ -35,8 +34,12 @@ struct avx512_f32 {
     static mask not_less(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
     static mask equal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
     static vec select(mask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
-    static vec scale(mask keep, vec x, vec n, vec /*biased*/) {
-        return _mm512_maskz_scalef_ps(keep, x, n);
+    struct rounded {
+        vec whole;
+    };
+    static rounded round(vec x) { return {_mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT)}; }
+    static vec scale(mask keep, vec x, const rounded& n) {
+        return _mm512_maskz_scalef_ps(keep, x, n.whole);
     }
     static scalar reduce_add(vec x) { return _mm512_reduce_add_ps(x); }
     static scalar reduce_max(vec x) { return _mm512_reduce_max_ps(x); }
@@ -65,7 +68,6 @@ struct avx512_f64 {
     static constexpr int width = 8;
     static constexpr int row_block = 14;
     static constexpr int panel_vectors = 2;
-    static constexpr bool fused = true;
 
     static vec zero() { return _mm512_setzero_pd(); }
     static vec broadcast(scalar x) { return _mm512_set1_pd(x); }
@@ -82,8 +84,12 @@ struct avx512_f64 {
     static mask not_less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_NLT_UQ); }
     static mask equal(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
     static vec select(mask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
-    static vec scale(mask keep, vec x, vec n, vec /*biased*/) {
-        return _mm512_maskz_scalef_pd(keep, x, n);
+    struct rounded {
+        vec whole;
+    };
+    static rounded round(vec x) { return {_mm512_roundscale_pd(x, _MM_FROUND_TO_NEAREST_INT)}; }
+    static vec scale(mask keep, vec x, const rounded& n) {
+        return _mm512_maskz_scalef_pd(keep, x, n.whole);
     }
     static scalar reduce_add(vec x) { return _mm512_reduce_add_pd(x); }
     static scalar reduce_max(vec x) { return _mm512_reduce_max_pd(x); }

@@ -19,7 +19,6 @@ struct portable_simd {
     static constexpr int width = 16 / sizeof(Scalar);
     static constexpr int row_block = 6;
     static constexpr int panel_vectors = 2;
-    static constexpr bool fused = false; ///< fma rounds once
     using integer = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
     typedef Scalar vec __attribute__((vector_size(16)));
     typedef integer mask __attribute__((vector_size(16)));
@@ -47,11 +46,22 @@ struct portable_simd {
     static mask not_less(vec a, vec b) { return ~reinterpret_cast<mask>(a < b); }
     static mask equal(vec a, vec b) { return reinterpret_cast<mask>(a == b); }
     static vec select(mask m, vec a, vec b) { return m ? a : b; }
-    /// x · 2^n where `keep` is on (a NaN of x stays), 0 elsewhere. `biased` holds n plus the
-    /// format's exponent bias in the low bits of its fraction.
-    static vec scale(mask keep, vec x, vec /*n*/, vec biased) {
+    /// The nearest whole number. A magic number leaves it, with the format's exponent bias, in the
+    /// low bits of `biased`.
+    struct rounded {
+        vec whole;
+        vec biased;
+    };
+    static rounded round(vec x) {
+        const vec magic =
+            broadcast(sizeof(Scalar) == 4 ? Scalar(0x1.8p23 + 127) : Scalar(0x1.8p52 + 1023));
+        const vec biased = x + magic;
+        return {biased - magic, biased};
+    }
+    /// x · 2^n where `keep` is on (a NaN of x stays), 0 elsewhere.
+    static vec scale(mask keep, vec x, const rounded& n) {
         constexpr int fraction_bits = sizeof(Scalar) == 4 ? 23 : 52;
-        const mask power = reinterpret_cast<mask>(biased) << fraction_bits;
+        const mask power = reinterpret_cast<mask>(n.biased) << fraction_bits;
         return reinterpret_cast<vec>(reinterpret_cast<mask>(x * reinterpret_cast<vec>(power)) &
                                      keep);
     }

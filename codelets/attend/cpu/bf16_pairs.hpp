@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "codelets/cpu/exponential.hpp"
 #include "codelets/cpu/simd_avx512.hpp"
 
 #include <cstdint>
@@ -18,7 +19,7 @@ struct bf16_pairs {
     using unit = std::uint32_t;
     static constexpr int pair = 2;
     static constexpr int depth = 1;
-    static constexpr bool coarse = true;
+    static constexpr accuracy weights = accuracy::coarse;
 
     static void widen(const element* in, std::int64_t n, unit* out) {
         std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(element));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "codelets/cpu/exponential.hpp"
+
 #include <cstdint>
 #include <utility>
 
@@ -21,9 +23,8 @@ struct widening_engine {
     using element = Element;
     using unit = typename V::scalar;
     static constexpr int pair = 1;
-    static constexpr int depth = 1;     ///< k is a multiple of this
-    static constexpr int row_align = 1; ///< rows may be read and written up to a multiple of this
-    static constexpr bool coarse = sizeof(Element) == 2;
+    static constexpr int depth = 1; ///< k is a multiple of this
+    static constexpr accuracy weights = sizeof(Element) == 2 ? accuracy::coarse : accuracy::fine;
 
     static void widen(const element* in, std::int64_t n, unit* out) { V::widen(in, n, out); }
     static unit negated(unit x) { return -x; }

@@ -24,6 +24,7 @@ class Tile {
     using vec = typename V::vec;
     static constexpr std::int64_t panel = packed_layout<E>::panel;
     static constexpr scalar infinity = std::numeric_limits<scalar>::infinity();
+    static constexpr double log2_e = 0x1.71547652b82fep0;
 
   public:
     static constexpr std::int64_t tile_rows = 64;
@@ -162,29 +163,31 @@ class Tile {
         return V::reduce_max(V::max(V::max(high[0], high[1]), V::max(high[2], high[3])));
     }
 
-    /// m = max(m, scale · shift) row by row; leaves in `shift` what the exponents subtract and in
-    /// `rescale` the factor e^{m_old − m}. A row that has seen nothing but −inf keeps m = −inf and
-    /// subtracts 0: its weights are 0, or NaN for NaN scores.
+    /// m = max(m, scale · shift) row by row; leaves in `shift` what the exponents of 2 subtract,
+    /// m·log2 e, and in `rescale` the factor e^{m_old − m}. A row that has seen nothing but −inf
+    /// keeps m = −inf and subtracts 0: its weights are 0, or NaN for NaN scores.
     void shift_maxima(scalar* m) {
-        const vec scale = V::broadcast(absolute_scale());
+        const vec scale = V::broadcast(static_cast<scalar>(absolute_scale()));
         const vec lowest = V::broadcast(-infinity);
+        const vec base = V::broadcast(static_cast<scalar>(log2_e));
         for (std::int64_t i = 0; i < tile_rows; i += V::width) {
             const vec old = V::load(m + i);
             const vec high = V::max(old, V::mul(V::load(shift_ + i), scale));
-            const vec shift = V::select(V::equal(high, lowest), V::zero(), high);
+            const vec shift = V::select(V::equal(high, lowest), V::zero(), V::mul(high, base));
+            const vec exponent = V::sub(V::mul(old, base), shift);
             V::store(m + i, high);
             V::store(shift_ + i, shift);
-            V::store(rescale_ + i, exponential<V>(V::sub(old, shift)));
+            V::store(rescale_ + i, exponential<V, accuracy::exact>(exponent));
         }
     }
 
-    /// Replaces scores by weights e^{scale·s − shift} of the first n keys and by 0 up to `end`;
-    /// returns the weights' sum, before they are rounded to units.
+    /// Replaces scores by weights 2^{scale·log2 e·s − shift} of the first n keys and by 0 up to
+    /// `end`; returns the weights' sum, before they are rounded to units.
     scalar weigh(scalar* s, std::int64_t n, std::int64_t end, scalar shift) const {
-        const vec scale = V::broadcast(absolute_scale());
+        const vec scale = V::broadcast(static_cast<scalar>(absolute_scale() * log2_e));
         const vec low = V::broadcast(-shift);
         const auto weight = [&](std::int64_t at) {
-            return exponential<V, E::coarse>(V::fma(V::load(s + at), scale, low));
+            return exponential<V, E::weights>(V::fma(V::load(s + at), scale, low));
         };
         unit* out = reinterpret_cast<unit*>(s);
         vec sum[2] = {V::zero(), V::zero()};
@@ -207,8 +210,8 @@ class Tile {
         return V::reduce_add(V::add(sum[0], sum[1]));
     }
 
-    [[nodiscard]] scalar absolute_scale() const {
-        return static_cast<scalar>(job_.scale < 0 ? -job_.scale : job_.scale);
+    [[nodiscard]] double absolute_scale() const {
+        return job_.scale < 0 ? -job_.scale : job_.scale;
     }
 
     const tile_job& job_;
