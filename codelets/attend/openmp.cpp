@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/attend/openmp.hpp"
 
-#include "codelets/attend/cpu/kernel.hpp"
 #include "planner/error.hpp"
 
 #include <algorithm>
@@ -10,22 +9,6 @@
 
 namespace cqsa::openmp {
 namespace {
-
-const cpu::attend_kernel& kernel_for(cpu_isa isa, data_type type) {
-    switch (isa) {
-#if defined(CQSA_X86_KERNELS)
-    case cpu_isa::avx2:
-        return cpu::avx2_attend(type);
-    case cpu_isa::avx512:
-        return cpu::avx512_attend(type);
-    case cpu_isa::avx512bf16:
-    case cpu_isa::amx:
-        return cpu::avx512bf16_attend(type);
-#endif
-    default:
-        return cpu::portable_attend(type);
-    }
-}
 
 /// How a task is cut for a team. Heads of one batch entry that share keys and values form a
 /// *group*; the groups are done in rounds, each packing its keys and values first, so that the
@@ -158,12 +141,31 @@ void compute_tile(const attend_task& task, const schedule& plan, std::int64_t ba
 
 } // namespace
 
-std::size_t attend_workspace_bytes(const attend_task& task, int threads, cpu_isa isa) {
-    return schedule(task, threads, kernel_for(isa, task.type)).workspace_bytes(threads);
+const cpu::attend_kernel& attend_kernel_of(cpu_isa isa, data_type type) {
+    switch (isa) {
+#if defined(CQSA_X86_KERNELS)
+    case cpu_isa::avx2:
+        return cpu::avx2_attend(type);
+    case cpu_isa::avx512:
+        return cpu::avx512_attend(type);
+    case cpu_isa::avx512bf16:
+        return cpu::avx512bf16_attend(type);
+    case cpu_isa::amx:
+        return cpu::amx_attend(type);
+#endif
+    default:
+        return cpu::portable_attend(type);
+    }
 }
 
-void attend(const attend_task& task, std::span<std::byte> workspace, int threads, cpu_isa isa) {
-    const schedule plan(task, threads, kernel_for(isa, task.type));
+std::size_t attend_workspace_bytes(const attend_task& task, int threads,
+                                   const cpu::attend_kernel& kernel) {
+    return schedule(task, threads, kernel).workspace_bytes(threads);
+}
+
+void attend(const attend_task& task, std::span<std::byte> workspace, int threads,
+            const cpu::attend_kernel& kernel) {
+    const schedule plan(task, threads, kernel);
     if (workspace.size() < plan.workspace_bytes(threads)) {
         throw Error(error_code::failure,
                     "attend needs a workspace of " + std::to_string(plan.workspace_bytes(threads)) +
@@ -200,11 +202,11 @@ void attend(const attend_task& task, std::span<std::byte> workspace, int threads
 }
 
 std::size_t attend_workspace_bytes(const attend_task& task, int threads) {
-    return attend_workspace_bytes(task, threads, selected_isa());
+    return attend_workspace_bytes(task, threads, attend_kernel_of(selected_isa(), task.type));
 }
 
 void attend(const attend_task& task, std::span<std::byte> workspace, int threads) {
-    attend(task, workspace, threads, selected_isa());
+    attend(task, workspace, threads, attend_kernel_of(selected_isa(), task.type));
 }
 
 } // namespace cqsa::openmp

@@ -24,6 +24,7 @@ struct avx2_f32 {
     static vec load(const scalar* p) { return _mm256_loadu_ps(p); }
     static void store(scalar* p, vec x) { _mm256_storeu_ps(p, x); }
     static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+    static vec fused(vec a, vec b, vec c) { return fma(a, b, c); }
     static vec add(vec a, vec b) { return _mm256_add_ps(a, b); }
     static vec sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
     static vec mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
@@ -101,6 +102,7 @@ struct avx2_f64 {
     static vec load(const scalar* p) { return _mm256_loadu_pd(p); }
     static void store(scalar* p, vec x) { _mm256_storeu_pd(p, x); }
     static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
+    static vec fused(vec a, vec b, vec c) { return fma(a, b, c); }
     static vec add(vec a, vec b) { return _mm256_add_pd(a, b); }
     static vec sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
     static vec mul(vec a, vec b) { return _mm256_mul_pd(a, b); }

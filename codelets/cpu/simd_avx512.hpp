@@ -24,6 +24,7 @@ struct avx512_f32 {
     static vec load(const scalar* p) { return _mm512_loadu_ps(p); }
     static void store(scalar* p, vec x) { _mm512_storeu_ps(p, x); }
     static vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+    static vec fused(vec a, vec b, vec c) { return fma(a, b, c); }
     static vec add(vec a, vec b) { return _mm512_add_ps(a, b); }
     static vec sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
     static vec mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
@@ -74,6 +75,7 @@ struct avx512_f64 {
     static vec load(const scalar* p) { return _mm512_loadu_pd(p); }
     static void store(scalar* p, vec x) { _mm512_storeu_pd(p, x); }
     static vec fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
+    static vec fused(vec a, vec b, vec c) { return fma(a, b, c); }
     static vec add(vec a, vec b) { return _mm512_add_pd(a, b); }
     static vec sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
     static vec mul(vec a, vec b) { return _mm512_mul_pd(a, b); }

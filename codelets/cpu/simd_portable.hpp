@@ -32,6 +32,15 @@ struct portable_simd {
     }
     static void store(scalar* p, vec x) { std::memcpy(p, &x, sizeof x); }
     static vec fma(vec a, vec b, vec c) { return a * b + c; }
+    /// a·b + c rounded once (binary32; here binary64 rounds the product): a huge score minus a huge
+    /// maximum must not lose the difference.
+    static vec fused(vec a, vec b, vec c) {
+        vec x;
+        for (int i = 0; i < width; ++i) {
+            x[i] = static_cast<scalar>(static_cast<double>(a[i]) * b[i] + c[i]);
+        }
+        return x;
+    }
     static vec add(vec a, vec b) { return a + b; }
     static vec sub(vec a, vec b) { return a - b; }
     static vec mul(vec a, vec b) { return a * b; }

@@ -8,17 +8,18 @@
 
 namespace cqsa::test {
 
-/// Norm-wise relative error ‖x − expected‖₂ / ‖expected‖₂; elements that are equal (infinities
-/// too) or both NaN count as equal, any other NaN or infinity makes it infinite. 0 / 0 is 0.
-inline double relative_error(std::span<const double> x, std::span<const double> expected) {
-    if (x.size() != expected.size()) {
+/// ‖x − expected‖₂ / ‖magnitude‖₂; elements that are equal (infinities too) or both NaN count as
+/// equal, any other NaN or infinity makes it infinite. 0 / 0 is 0.
+inline double relative_error(std::span<const double> x, std::span<const double> expected,
+                             std::span<const double> magnitude) {
+    if (x.size() != expected.size() || x.size() != magnitude.size()) {
         return std::numeric_limits<double>::infinity();
     }
     double difference = 0;
     double norm = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
         if (x[i] == expected[i] || (std::isnan(x[i]) && std::isnan(expected[i]))) {
-            norm += std::isfinite(expected[i]) ? expected[i] * expected[i] : 0;
+            norm += std::isfinite(magnitude[i]) ? magnitude[i] * magnitude[i] : 0;
             continue;
         }
         const double d = x[i] - expected[i];
@@ -26,9 +27,14 @@ inline double relative_error(std::span<const double> x, std::span<const double> 
             return std::numeric_limits<double>::infinity();
         }
         difference += d * d;
-        norm += expected[i] * expected[i];
+        norm += magnitude[i] * magnitude[i];
     }
     return difference == 0 ? 0 : std::sqrt(difference / norm);
+}
+
+/// Norm-wise relative error ‖x − expected‖₂ / ‖expected‖₂ with the same rules.
+inline double relative_error(std::span<const double> x, std::span<const double> expected) {
+    return relative_error(x, expected, expected);
 }
 
 /// max |x − expected| / max(1, |expected|), with the same rule for NaN and infinities.

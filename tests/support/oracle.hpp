@@ -14,11 +14,12 @@ namespace cqsa::test {
 
 /// Attention of whole tensors, every array in row order [batch, heads, tokens(, head_dim)].
 struct attention_values {
-    std::vector<double> o;   ///< acc / l, 0 where a row sees no key
-    std::vector<double> lse; ///< m + ln l, −inf where a row sees no key
-    std::vector<double> acc; ///< Σ e^{s − m} v
-    std::vector<double> m;   ///< max s
-    std::vector<double> l;   ///< Σ e^{s − m}
+    std::vector<double> o;         ///< acc / l, 0 where a row sees no key
+    std::vector<double> lse;       ///< m + ln l, −inf where a row sees no key
+    std::vector<double> acc;       ///< Σ e^{s − m} v
+    std::vector<double> m;         ///< max s
+    std::vector<double> l;         ///< Σ e^{s − m}
+    std::vector<double> magnitude; ///< Σ e^{s − m} |v|, to which the rounding of acc is relative
 };
 
 /// The oracle: softmax attention in float64 from its definition, in two passes over each row, from
@@ -36,6 +37,7 @@ inline attention_values attention_oracle(const problem& p, double scale, const T
     std::vector<double> keys(static_cast<std::size_t>(d * kn)); // transposed: [d][kn]
     std::vector<double> values(static_cast<std::size_t>(kn * d));
     std::vector<double> acc(static_cast<std::size_t>(d));
+    std::vector<double> magnitude(static_cast<std::size_t>(d));
     for (std::int64_t b = 0; b < q.batch(); ++b) {
         for (std::int64_t h = 0; h < q.heads(); ++h) {
             for (std::int64_t t = 0; t < kn; ++t) {
@@ -62,17 +64,20 @@ inline attention_values attention_oracle(const problem& p, double scale, const T
                 }
                 double l = 0;
                 std::fill(acc.begin(), acc.end(), 0.0);
+                std::fill(magnitude.begin(), magnitude.end(), 0.0);
                 for (std::int64_t t = 0; t < visible && m != -INFINITY; ++t) {
                     const double weight = std::exp(s[t] - m);
                     l += weight;
                     for (std::int64_t e = 0; e < d; ++e) {
                         acc[e] += weight * values[t * d + e];
+                        magnitude[e] += weight * std::abs(values[t * d + e]);
                     }
                 }
                 out.m.push_back(m);
                 out.l.push_back(l);
                 out.lse.push_back(l == 0 ? m : m + std::log(l));
                 out.acc.insert(out.acc.end(), acc.begin(), acc.end());
+                out.magnitude.insert(out.magnitude.end(), magnitude.begin(), magnitude.end());
                 for (const double x : acc) {
                     out.o.push_back(l == 0 ? 0 : x / l);
                 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "codelets/attend/cpu/register_blocks.hpp"
 #include "codelets/cpu/exponential.hpp"
 #include "codelets/cpu/simd_avx512.hpp"
 
@@ -20,6 +21,12 @@ struct bf16_pairs {
     static constexpr int pair = 2;
     static constexpr int depth = 1;
     static constexpr accuracy weights = accuracy::coarse;
+
+    struct session {};
+    template<int stride, bool update>
+    static void multiply(const product<bf16_pairs>& x) {
+        multiply_in_registers<bf16_pairs, stride, update>(x);
+    }
 
     static void widen(const element* in, std::int64_t n, unit* out) {
         std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(element));

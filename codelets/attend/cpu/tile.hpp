@@ -72,6 +72,7 @@ class Tile {
     void update(const visible_block& block) {
         const packed_layout<E> layout(block.tokens, job_.head_dim);
         const unit* packed = reinterpret_cast<const unit*>(block.packed);
+        [[maybe_unused]] const typename E::session session;
         for (std::int64_t t = 0; t < block.tokens; t += tile_keys) {
             const std::int64_t keys = smaller(tile_keys, block.tokens - t);
             for (std::int64_t r = 0; r < job_.rows; r += tile_rows) {
@@ -109,9 +110,9 @@ class Tile {
     void scores(const packed_layout<E>& layout, const unit* packed, std::int64_t t, std::int64_t r,
                 std::int64_t rows, std::int64_t seen) {
         for (std::int64_t i = 0; i < seen; i += panel) {
-            multiply<E, stride, false>(q_ + r * stride, rows,
-                                       packed + layout.key_panel((t + i) / panel), units_, s_ + i,
-                                       stride, vectors_of(seen - i), rescale_);
+            E::template multiply<stride, false>({q_ + r * stride, rows,
+                                                 packed + layout.key_panel((t + i) / panel), units_,
+                                                 s_ + i, stride, vectors_of(seen - i), rescale_});
         }
     }
 
@@ -120,10 +121,10 @@ class Tile {
                     std::int64_t r, std::int64_t rows, std::int64_t seen) {
         const std::int64_t k = round_up((seen + E::pair - 1) / E::pair, E::depth);
         for (std::int64_t c = 0; c < columns_; c += panel) {
-            multiply<E, stride, true>(reinterpret_cast<const unit*>(s_), rows,
-                                      packed + layout.value_panel(c / panel) + t / E::pair * panel,
-                                      k, acc_ + r * columns_ + c, columns_,
-                                      vectors_of(columns_ - c), rescale_);
+            E::template multiply<stride, true>(
+                {reinterpret_cast<const unit*>(s_), rows,
+                 packed + layout.value_panel(c / panel) + t / E::pair * panel, k,
+                 acc_ + r * columns_ + c, columns_, vectors_of(columns_ - c), rescale_});
         }
     }
 
@@ -187,7 +188,7 @@ class Tile {
         const vec scale = V::broadcast(static_cast<scalar>(absolute_scale() * log2_e));
         const vec low = V::broadcast(-shift);
         const auto weight = [&](std::int64_t at) {
-            return exponential<V, E::weights>(V::fma(V::load(s + at), scale, low));
+            return exponential<V, E::weights>(V::fused(V::load(s + at), scale, low));
         };
         unit* out = reinterpret_cast<unit*>(s);
         vec sum[2] = {V::zero(), V::zero()};

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// The OpenMP kernels of every instruction set against the float64 oracle.
+#include "tests/codelets/attend_cases.hpp"
+
+#include <cstdlib>
+#include <gtest/gtest.h>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace cqsa {
+namespace {
+
+using test::attention_inputs;
+using test::BlockedAttention;
+
+constexpr data_type all_types[] = {data_type::f16, data_type::bf16, data_type::f32, data_type::f64};
+constexpr mask_rule all_masks[] = {mask_rule::none, mask_rule::causal_top_left,
+                                   mask_rule::causal_bottom_right};
+
+std::string mask_name(mask_rule mask) {
+    return mask == mask_rule::none              ? "dense"
+           : mask == mask_rule::causal_top_left ? "top_left"
+                                                : "bottom_right";
+}
+
+problem make_problem(data_type type, mask_rule mask, std::int64_t tokens, std::int64_t kv_tokens,
+                     std::int64_t head_dim) {
+    problem p;
+    p.type = type;
+    p.mask = mask;
+    p.tokens = tokens;
+    p.kv_tokens = kv_tokens;
+    p.head_dim = head_dim;
+    return p;
+}
+
+/// Runs every kernel over the blocks and compares acc, m, l, o and lse with the oracle.
+void expect_accurate(const attention_inputs& x, const std::vector<std::int64_t>& query_blocks,
+                     const std::vector<std::int64_t>& key_blocks) {
+    const auto expected = x.oracle();
+    for (const auto& kernel : test::kernels_of(x.p.type)) {
+        BlockedAttention blocks(x.p, x.scale, query_blocks, key_blocks);
+        blocks.bind(x.q.view(), x.k.view(), x.v.view());
+
+        test::run(blocks.task(), kernel);
+
+        EXPECT_EQ(test::difference(blocks.result(), expected, test::tolerance(x.p.type)), "")
+            << kernel.name;
+    }
+}
+
+class HeadDim : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, std::int64_t>> {};
+TEST_P(HeadDim, IsExact) {
+    const auto [type, mask, d] = GetParam();
+    const attention_inputs x(make_problem(type, mask, 129, 193, d));
+    expect_accurate(x, {129}, {193});
+}
+INSTANTIATE_TEST_SUITE_P(
+    All, HeadDim,
+    ::testing::Combine(::testing::ValuesIn(all_types),
+                       ::testing::Values(mask_rule::none, mask_rule::causal_top_left),
+                       ::testing::Values(1, 3, 16, 31, 32, 64, 80, 96, 100, 128, 192, 256)),
+    [](const auto& tested) {
+        return std::string(name_of(std::get<0>(tested.param))) + "_" +
+               mask_name(std::get<1>(tested.param)) + "_" +
+               std::to_string(std::get<2>(tested.param));
+    });
+
+class Length : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, std::int64_t>> {};
+TEST_P(Length, IsExactForQueriesAndKeys) {
+    const auto [type, mask, n] = GetParam();
+    const attention_inputs square(make_problem(type, mask, n, n, 32));
+    expect_accurate(square, {n}, {n});
+    const attention_inputs wide(make_problem(type, mask, 70, n, 32));
+    expect_accurate(wide, {70}, {n});
+}
+INSTANTIATE_TEST_SUITE_P(All, Length,
+                         ::testing::Combine(::testing::ValuesIn(all_types),
+                                            ::testing::ValuesIn(all_masks),
+                                            ::testing::Values(1, 15, 17, 63, 64, 65, 127, 128, 129,
+                                                              191, 192, 193, 255, 257, 1000)),
+                         [](const auto& tested) {
+                             return std::string(name_of(std::get<0>(tested.param))) + "_" +
+                                    mask_name(std::get<1>(tested.param)) + "_" +
+                                    std::to_string(std::get<2>(tested.param));
+                         });
+
+class Blocks : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, test::layout>> {};
+TEST_P(Blocks, UnequalListsOfBlocksAreExact) {
+    const auto [type, mask, order] = GetParam();
+    problem p = make_problem(type, mask, 420, 610, 40);
+    p.heads = 2;
+    p.kv_heads = 1;
+    const attention_inputs x(p, order);
+    expect_accurate(x, {128, 292}, {256, 354});
+    expect_accurate(x, {1, 63, 64, 65, 127, 10, 90}, {300, 1, 31, 33, 129, 16, 100});
+}
+INSTANTIATE_TEST_SUITE_P(All, Blocks,
+                         ::testing::Combine(::testing::ValuesIn(all_types),
+                                            ::testing::ValuesIn(all_masks),
+                                            ::testing::Values(test::layout::bhnd,
+                                                              test::layout::bnhd,
+                                                              test::layout::packed)));
+
+class Heads : public ::testing::TestWithParam<std::tuple<data_type, std::int64_t, test::layout>> {};
+TEST_P(Heads, ShareKeysAndValuesInGroups) {
+    const auto [type, group, order] = GetParam();
+    problem p = make_problem(type, mask_rule::causal_top_left, 90, 90, 24);
+    p.batch = 3;
+    p.heads = 8;
+    p.kv_heads = p.heads / group;
+    const attention_inputs x(p, order);
+    expect_accurate(x, {50, 40}, {30, 60});
+}
+INSTANTIATE_TEST_SUITE_P(All, Heads,
+                         ::testing::Combine(::testing::ValuesIn(all_types),
+                                            ::testing::Values(1, 4, 8),
+                                            ::testing::Values(test::layout::bhnd,
+                                                              test::layout::bnhd,
+                                                              test::layout::packed)));
+
+class Scale : public ::testing::TestWithParam<std::tuple<data_type, double>> {};
+TEST_P(Scale, MayBeNegativeOrZero) {
+    const auto [type, scale] = GetParam();
+    attention_inputs x(make_problem(type, mask_rule::causal_top_left, 100, 100, 33));
+    x.scale = scale;
+    expect_accurate(x, {100}, {100});
+}
+INSTANTIATE_TEST_SUITE_P(All, Scale,
+                         ::testing::Combine(::testing::ValuesIn(all_types),
+                                            ::testing::Values(0.0, -0.2, 0.7)));
+
+TEST(Soak, LongSequencesAreExact) {
+    if (std::getenv("CQSA_SOAK") == nullptr) {
+        GTEST_SKIP() << "takes minutes: set CQSA_SOAK=1";
+    }
+    for (const data_type type : all_types) {
+        for (const mask_rule mask : all_masks) {
+            problem p = make_problem(type, mask, 8200, 16500, 64);
+            p.heads = 2;
+            p.kv_heads = 1;
+            const attention_inputs x(p);
+            expect_accurate(x, {4096, 4104}, {8192, 8000, 308});
+        }
+    }
+}
+
+} // namespace
+} // namespace cqsa
