@@ -26,14 +26,12 @@ std::int64_t last_chunk(const division& division, std::int64_t items) {
     return chunk;
 }
 
-/// Pieces per chunk to try: 1, 2, 3, 4, 6, 8, 12, … up to `most`, all but 1 made multiples.
+/// Pieces per chunk to try: 1, 2, 3, 4, 6, 8, 12, … times `multiple`, up to `most`.
 std::vector<std::int64_t> piece_counts(std::int64_t most, std::int64_t multiple) {
-    std::vector<std::int64_t> counts = {1};
-    for (std::int64_t power = 2; power <= most; power *= 2) {
-        for (const std::int64_t count : {power, power / 2 * 3}) {
-            const std::int64_t pieces = divided_up(count, multiple) * multiple;
-            if (pieces > counts.back() && pieces <= most) counts.push_back(pieces);
-        }
+    std::vector<std::int64_t> counts;
+    for (std::int64_t power = multiple; power <= most; power *= 2) {
+        counts.push_back(power);
+        if (power > multiple && power / 2 * 3 <= most) counts.push_back(power / 2 * 3);
     }
     return counts;
 }
@@ -56,6 +54,10 @@ class CutList {
             list_for(grid_of(*block_tokens_));
         } else {
             list_for_free_blocks();
+        }
+        if (cuts_.empty()) {
+            const block_grid grid = grid_of(block_tokens_.value_or(last_chunk(division_, tokens_)));
+            add(grid, last_chunk(division_, grid.blocks()));
         }
         return std::move(cuts_);
     }
@@ -81,22 +83,24 @@ class CutList {
     }
 
     void list_for(const block_grid& grid) {
+        const bool query_major = division_.order == task_order::query_major;
         const std::int64_t chunk = last_chunk(division_, grid.blocks());
         if (!piece_tokens_) {
-            if (quorum_chunks_ > 1) cuts_.push_back({grid, quorum_chunks_ * chunk});
+            if (quorum_chunks_ > 1) add(grid, quorum_chunks_ * chunk, true);
             if (rules_.across_chunks) add_across(grid, chunk);
             for (const std::int64_t pieces : piece_counts(chunk, rules_.pieces_multiple)) {
-                cuts_.push_back({grid, divided_up(chunk, pieces)});
+                if (query_major || chunk % pieces == 0) add(grid, divided_up(chunk, pieces));
             }
+            add(grid, 1);
             return;
         }
         const std::int64_t wish = nearest_quotient(*piece_tokens_, grid.block_tokens);
         if (wishes_quorum(chunk * grid.block_tokens)) {
-            cuts_.push_back({grid, quorum_chunks_ * chunk});
-        } else if (division_.order == task_order::query_major) {
-            cuts_.push_back({grid, std::min(wish, std::max<std::int64_t>(1, grid.blocks()))});
+            add(grid, quorum_chunks_ * chunk, true);
+        } else if (query_major) {
+            add(grid, std::min(wish, std::max<std::int64_t>(1, grid.blocks())));
         } else {
-            cuts_.push_back({grid, divided_up(chunk, nearest_quotient(chunk, wish))});
+            add(grid, divided_up(chunk, nearest_quotient(chunk, wish)));
         }
     }
 
@@ -117,15 +121,15 @@ class CutList {
         } else if (rules_.across_chunks && *piece_tokens_ > chunk_tokens) {
             const block_grid grid = grid_of(chunk_tokens);
             const std::int64_t blocks = std::max<std::int64_t>(1, grid.blocks());
-            cuts_.push_back(
-                {grid, std::min(blocks, nearest_quotient(*piece_tokens_, grid.block_tokens))});
+            add(grid, std::min(blocks, nearest_quotient(*piece_tokens_, grid.block_tokens)));
         } else {
             add_pieces(chunk_tokens, nearest_quotient(chunk_tokens, *piece_tokens_));
         }
-        if (cuts_.empty()) {
-            const block_grid grid = grid_of(chunk_tokens);
-            cuts_.push_back({grid, last_chunk(division_, grid.blocks())});
-        }
+    }
+
+    void add(const block_grid& grid, std::int64_t piece_blocks, bool whole_quorum = false) {
+        const side_cut cut{grid, piece_blocks, whole_quorum};
+        if (cuts_.empty() || !(cuts_.back() == cut)) cuts_.push_back(cut);
     }
 
     void add_across(const block_grid& grid, std::int64_t chunk) {
@@ -133,13 +137,13 @@ class CutList {
         while (chunks * chunk < grid.blocks())
             chunks *= 2;
         for (; chunks > 1; chunks /= 2)
-            cuts_.push_back({grid, chunks * chunk});
+            add(grid, chunks * chunk);
     }
 
     void add_whole_quorums(std::int64_t chunk_tokens) {
         for (const std::int64_t blocks : {1, 2}) {
             const block_grid grid = grid_of(divided_up(chunk_tokens, blocks));
-            cuts_.push_back({grid, quorum_chunks_ * last_chunk(division_, grid.blocks())});
+            add(grid, quorum_chunks_ * last_chunk(division_, grid.blocks()), true);
         }
     }
 
@@ -151,18 +155,14 @@ class CutList {
             for (int attempt = 0; attempt < 4; ++attempt) {
                 const std::int64_t chunk = last_chunk(division_, grid.blocks());
                 const bool whole = chunk % blocks == 0;
-                if (whole && (chunk == blocks || chunk / blocks % rules_.pieces_multiple == 0)) {
-                    add({grid, blocks});
+                if (whole && chunk / blocks % rules_.pieces_multiple == 0) {
+                    add(grid, blocks);
                     break;
                 }
                 if (grid.block_tokens <= rules_.alignment) break;
                 grid = grid_of(grid.block_tokens - rules_.alignment);
             }
         }
-    }
-
-    void add(const side_cut& cut) {
-        if (cuts_.empty() || !(cuts_.back() == cut)) cuts_.push_back(cut);
     }
 
     const division& division_;

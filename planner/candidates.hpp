@@ -27,13 +27,14 @@ std::vector<division> candidate_divisions(const problem& problem, const plan_req
 struct side_cut {
     block_grid grid;
     std::int64_t piece_blocks = 1;
+    bool whole_quorum = false; ///< a strip (segment) holds all queries (keys) of a quorum
     friend bool operator==(const side_cut&, const side_cut&) = default;
 };
 
 /// What candidate_cuts must respect.
 struct cut_rules {
     std::int64_t alignment = 1;       ///< blocks are multiples of so many tokens
-    std::int64_t pieces_multiple = 1; ///< pieces of a chunk: 1 or a multiple of it
+    std::int64_t pieces_multiple = 1; ///< so are the pieces of a chunk
     bool across_chunks = false;       ///< query_major: pieces of several whole chunks, too
     std::optional<std::int64_t> piece_tokens;
     std::optional<std::int64_t> block_tokens;

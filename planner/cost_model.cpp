@@ -2,6 +2,7 @@
 #include "planner/cost_model.hpp"
 
 #include "planner/flops.hpp"
+#include "planner/key_loads.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -38,13 +39,12 @@ double attend_seconds(double flops, const plan& plan, const machine& machine) {
 } // namespace
 
 bus_traffic predict_traffic(const plan& plan, const machine& machine, const workload& work,
-                            const residency& kept) {
+                            const residency& kept, std::int64_t loaded_key_tokens) {
     bus_traffic traffic;
-    if (machine.devices == 0) return traffic;
     const token_bytes bytes(plan.problem);
     // Every device walks over the keys for its share of each group's strips.
     const auto sharers = std::min<std::int64_t>(machine.devices, plan.interleave);
-    traffic.key_bytes = sharers * bytes.key * loaded_key_tokens(plan, work, kept.key_blocks);
+    traffic.key_bytes = sharers * bytes.key * loaded_key_tokens;
     const bool once = plan.order == task_order::query_major || kept.queries;
     traffic.query_bytes = bytes.query * (once ? work.live_tokens : work.visit_tokens);
     if (plan.order == task_order::quorum_major && !kept.states) {
@@ -113,21 +113,51 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
          as_double(traffic.d2h()) / rates.d2h_bytes_per_second +
          as_double(work.visits) * rates.strip_seconds) /
         devices;
-    return (lone_strip ? compute + loads : std::max(compute, loads)) + changes;
+    // Only evicted states need host memory of their own.
+    const double pinned =
+        traffic.state_bytes > 0 && rates.pin_bytes_per_second > 0
+            ? as_double(bytes.state) * as_double(work.live_tokens) / rates.pin_bytes_per_second
+            : 0;
+    const double first_segment =
+        as_double(bytes.key) *
+        as_double(std::min(plan.keys.tokens, plan.segment_blocks * plan.keys.block_tokens)) /
+        rates.h2d_bytes_per_second;
+    return first_segment + pinned + (lone_strip ? compute + loads : std::max(compute, loads)) +
+           changes;
 }
 
-cost predict(const plan& plan, const machine& machine, const workload& work) {
+namespace {
+
+template<class Loads>
+cost predict_with(const plan& plan, const machine& machine, const workload& work,
+                  Loads loads_with) {
     cost cost;
     cost.flops = total_flops(plan.problem);
     cost.host_bytes = host_bytes(plan, machine);
     residency kept;
-    if (machine.devices > 0) kept = device_residency(plan, machine);
-    const bus_traffic traffic = predict_traffic(plan, machine, work, kept);
+    bus_traffic traffic;
+    if (machine.devices > 0) {
+        kept = device_residency(plan, machine);
+        traffic = predict_traffic(plan, machine, work, kept, loads_with(kept.key_blocks));
+    }
     cost.device_bytes = kept.device_bytes;
     cost.h2d_bytes = traffic.h2d();
     cost.d2h_bytes = traffic.d2h();
     cost.seconds = predict_seconds(plan, machine, work, traffic);
     return cost;
+}
+
+} // namespace
+
+cost predict(const plan& plan, const machine& machine, const workload& work) {
+    return predict_with(plan, machine, work, [&](std::int64_t resident) {
+        return predict_key_loads(plan, work, resident);
+    });
+}
+
+cost predict_by_simulation(const plan& plan, const machine& machine, const workload& work) {
+    return predict_with(plan, machine, work,
+                        [&](std::int64_t resident) { return simulate_key_loads(plan, resident); });
 }
 
 } // namespace cqsa

@@ -19,8 +19,9 @@ struct bus_traffic {
     [[nodiscard]] std::int64_t h2d() const { return key_bytes + query_bytes + state_bytes; }
     [[nodiscard]] std::int64_t d2h() const { return result_bytes + state_bytes; }
 };
+/// `loaded_key_tokens` is what one device loads (planner/key_loads.hpp).
 bus_traffic predict_traffic(const plan& plan, const machine& machine, const workload& work,
-                            const residency& kept);
+                            const residency& kept, std::int64_t loaded_key_tokens);
 
 /// The part of a launch's thread blocks that work: rows in tiles ÷ (waves · multiprocessors ·
 /// tile_rows), where a tile is `tile_rows` query rows of one head and the last tile of a block and
@@ -29,8 +30,9 @@ double wave_efficiency(const plan& plan, const machine& machine);
 
 /// Seconds of the whole run. Attention, merge and finalize tasks follow each other on each worker
 /// and hide the loads of keys and values (unless a lone strip leaves nothing to hide them behind);
-/// what a change of strip moves (Q, results, states that were not kept) is not hidden. With several
-/// workers the strips are shared out whole.
+/// what a change of strip moves (Q, results, states that were not kept), the first segment and the
+/// pinning of host memory for states are not hidden. With several workers the strips are shared
+/// out whole.
 double predict_seconds(const plan& plan, const machine& machine, const workload& work,
                        const bus_traffic& traffic);
 
@@ -38,7 +40,9 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
 double mean_task_seconds(const plan& plan, const machine& machine, const workload& work);
 double longest_task_seconds(const plan& plan, const machine& machine, const workload& work);
 
-/// Everything together, as it stands in plan.predicted.
+/// Everything together, as it stands in plan.predicted. The first with the predicted loads of keys,
+/// the second with those of a simulated cache, which takes a walk through all steps.
 cost predict(const plan& plan, const machine& machine, const workload& work);
+cost predict_by_simulation(const plan& plan, const machine& machine, const workload& work);
 
 } // namespace cqsa

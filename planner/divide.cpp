@@ -42,11 +42,8 @@ QuorumSystem::QuorumSystem(std::int64_t c, std::vector<std::int64_t> set)
 std::vector<std::int64_t> QuorumSystem::quorum(std::int64_t s) const {
     std::vector<std::int64_t> members;
     members.reserve(set_.size());
-    for (const std::int64_t a : set_) {
-        if (a + s >= c_) members.push_back(a + s - c_);
-    }
-    for (const std::int64_t a : set_) {
-        if (a + s < c_) members.push_back(a + s);
+    for (std::size_t place = 0; place < set_.size(); ++place) {
+        members.push_back(member(s, static_cast<std::int64_t>(place)));
     }
     return members;
 }

@@ -43,6 +43,13 @@ class QuorumSystem {
         return members_below(s, chunk + 1) != members_below(s, chunk);
     }
 
+    /// The chunk at a place in [0, k) of quorum s.
+    [[nodiscard]] std::int64_t member(std::int64_t s, std::int64_t place) const {
+        const std::int64_t unwrapped = below_[c_ - s];
+        const std::int64_t wrapped = below_[c_] - unwrapped;
+        return place < wrapped ? set_[unwrapped + place] + s - c_ : set_[place - wrapped] + s;
+    }
+
     /// The chunks of quorum s, ascending.
     [[nodiscard]] std::vector<std::int64_t> quorum(std::int64_t s) const;
 

@@ -18,6 +18,7 @@ struct rates {
     double d2h_bytes_per_second = 0;    ///< … and to it, at the same time
     double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
                               ///< the strip's queries and results
+    double pin_bytes_per_second = 0;     ///< devices only: pinning host memory for states; 0: free
     double shortest_task_seconds = 0.01; ///< shorter tasks are avoided where that is possible
     double longest_task_seconds = 2; ///< and longer ones too: progress, stopping and balance suffer
 };
@@ -48,7 +49,8 @@ struct machine {
     std::int64_t host_bytes = std::numeric_limits<std::int64_t>::max(); ///< budget beside the
                                                                         ///< caller's arrays
     rates cpu_rates;
-    rates device_rates{.strip_seconds = 1e-3, .shortest_task_seconds = 5e-4};
+    rates device_rates{
+        .strip_seconds = 1e-3, .pin_bytes_per_second = 2e9, .shortest_task_seconds = 1e-4};
     workspace_model cpu_workspace;    ///< empty: none
     workspace_model device_workspace; ///< empty: none
     allocation_rules device_allocation = cuda_allocation;

@@ -19,9 +19,12 @@ namespace {
 // Strips and segments are tried from the longest that fit; much shorter ones only cost more.
 constexpr int feasible_strips = 12;
 constexpr int feasible_segments = 6;
-// Counting the steps of a deep division takes longer.
-constexpr int feasible_deep_strips = 3;
-constexpr int feasible_deep_segments = 2;
+// Counting the steps of a deep division or of very many quorums takes longer.
+constexpr std::int64_t quickly_counted_chunks = 200;
+constexpr int feasible_slow_strips = 3;
+constexpr int feasible_slow_segments = 2;
+
+constexpr std::int64_t quickly_simulated_keys = 100'000;
 
 struct candidate {
     cqsa::plan plan;
@@ -82,7 +85,8 @@ class Search {
         const bool quorum_major = division.order == task_order::quorum_major;
         const bool across = !quorum_major && request_.chunks && division.chunks > 1;
         cut_rules rules{.alignment = machine_.alignment,
-                        .pieces_multiple = quorum_major ? plan.interleave : 1,
+                        .pieces_multiple =
+                            quorum_major && !request_.strip_tokens ? plan.interleave : 1,
                         .across_chunks = across,
                         .piece_tokens = request_.strip_tokens,
                         .block_tokens = request_.block_tokens};
@@ -90,16 +94,19 @@ class Search {
         rules.pieces_multiple = 1;
         rules.piece_tokens = request_.segment_tokens;
         const auto segments = candidate_cuts(division, problem_.kv_tokens, rules);
-        const bool deep = division.depth > 1;
-        int strips_left = deep ? feasible_deep_strips : feasible_strips;
+        // A whole quorum at once is one task; otherwise both sides are cut below the chunk.
+        const bool free_cuts = !request_.strip_tokens && !request_.segment_tokens;
+        const bool slow = division.depth > 1 || division.chunks > quickly_counted_chunks;
+        int strips_left = slow ? feasible_slow_strips : feasible_strips;
         for (const side_cut& strip : strips) {
             if (strips_left == 0) break;
             plan.queries = strip.grid;
             plan.strip_blocks = strip.piece_blocks;
             bool fits = false;
-            int segments_left = deep ? feasible_deep_segments : feasible_segments;
+            int segments_left = slow ? feasible_slow_segments : feasible_segments;
             for (const side_cut& segment : segments) {
                 if (segments_left == 0) break;
+                if (free_cuts && strip.whole_quorum != segment.whole_quorum) continue;
                 plan.keys = segment.grid;
                 plan.segment_blocks = segment.piece_blocks;
                 if (!try_flows(flows, plan)) continue;
@@ -226,7 +233,14 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     const auto best = std::ranges::max_element(candidates, {}, [&](const candidate& one) {
         return std::tuple(independence(one), -seconds(one));
     });
-    return best->plan;
+    // The closed form is exact for segments of one block in query-major order.
+    plan chosen = std::move(best->plan);
+    const bool exact = chosen.order == task_order::query_major && chosen.segment_blocks == 1;
+    if (machine.devices > 0 && !exact &&
+        chosen.tasks * chosen.segment_blocks <= quickly_simulated_keys) {
+        chosen.predicted = predict_by_simulation(chosen, machine, best->work);
+    }
+    return chosen;
 }
 
 } // namespace cqsa

@@ -2,6 +2,7 @@
 #include "planner/workload.hpp"
 
 #include "planner/strip_groups.hpp"
+#include "planner/visible_stairs.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -9,107 +10,27 @@
 namespace cqsa {
 namespace {
 
-std::int64_t divided_up(std::int64_t a, std::int64_t b) {
-    return (a + b - 1) / b;
+std::int64_t strip_tokens(const plan& plan) {
+    return plan.strip_blocks * plan.queries.block_tokens;
 }
-
-std::int64_t tokens_of_first(const block_grid& grid, std::int64_t blocks) {
-    return std::min(grid.tokens, blocks * grid.block_tokens);
-}
-
-/// The tasks and walks of plans in which every strip meets each of its visible segments once in all
-/// and every group stays together: strips and segments of whole pieces of chunks, or query-major.
-class UniformWalk {
-  public:
-    explicit UniformWalk(const plan& plan)
-        : plan_(plan), visibility_(plan.problem, plan.queries, plan.keys),
-          strips_(divided_up(plan.queries.blocks(), plan.strip_blocks)) {}
-
-    [[nodiscard]] std::int64_t strips() const { return strips_; }
-    [[nodiscard]] std::int64_t end_block(std::int64_t strip) const {
-        return std::min(plan_.queries.blocks(), (strip + 1) * plan_.strip_blocks);
-    }
-    /// Key blocks that the strip sees.
-    [[nodiscard]] std::int64_t visible_blocks(std::int64_t strip) const {
-        return visibility_.visible_blocks(end_block(strip) - 1);
-    }
-    [[nodiscard]] std::int64_t visible_segments(std::int64_t strip) const {
-        return divided_up(visible_blocks(strip), plan_.segment_blocks);
-    }
-    [[nodiscard]] const Visibility& visibility() const { return visibility_; }
-
-  private:
-    const plan& plan_;
-    Visibility visibility_;
-    std::int64_t strips_;
-};
-
-/// Quorums that own a pair of query chunk i and one of the first key chunks: how many begin at
-/// which key chunk.
-class OwnersOfChunk {
-  public:
-    OwnersOfChunk(const QuorumSystem& quorums, std::int64_t i) {
-        for (const std::int64_t a : quorums.set()) {
-            const std::int64_t s = a <= i ? i - a : i - a + quorums.chunks();
-            for (const std::int64_t j : quorums.quorum(s)) {
-                if (quorums.owner(i, j) != s) continue;
-                firsts_.push_back(j);
-                break;
-            }
-        }
-        std::ranges::sort(firsts_);
-    }
-    [[nodiscard]] std::int64_t among_first(std::int64_t key_chunks) const {
-        return std::ranges::lower_bound(firsts_, key_chunks) - firsts_.begin();
-    }
-
-  private:
-    std::vector<std::int64_t> firsts_;
-};
 
 double largest_task(const plan& plan) {
     return static_cast<double>(tokens_of_first(plan.queries, plan.strip_blocks)) *
            static_cast<double>(tokens_of_first(plan.keys, plan.segment_blocks));
 }
 
-/// Rows see more keys as they go on, so the blocks that see none come first: how many do.
-std::int64_t idle_blocks(const plan& plan, const Visibility& visibility) {
-    std::int64_t low = 0;
-    std::int64_t high = plan.queries.blocks();
-    while (low < high) {
-        const std::int64_t middle = (low + high) / 2;
-        if (visibility.visible_keys(middle) > 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return low;
-}
-
-std::int64_t count_live_tokens(const plan& plan, const Visibility& visibility) {
-    return plan.queries.tokens - tokens_of_first(plan.queries, idle_blocks(plan, visibility));
-}
-
 workload query_major_workload(const plan& plan) {
-    const UniformWalk walk(plan);
+    const Staircase strips = visible_stairs(plan, strip_tokens(plan));
+    const Staircase blocks = visible_stairs(plan, plan.queries.block_tokens);
+    const Staircase groups = group_stairs(plan);
     workload work;
-    work.live_tokens = work.visit_tokens = count_live_tokens(plan, walk.visibility());
-    work.block_visits = plan.queries.blocks() - idle_blocks(plan, walk.visibility());
-    for (std::int64_t strip = 0; strip < walk.strips(); ++strip) {
-        const std::int64_t segments = walk.visible_segments(strip);
-        work.tasks += segments;
-        work.visits += segments > 0 ? 1 : 0;
-    }
-    const bool from_last = plan.problem.mask != mask_rule::none;
-    for (std::int64_t first = 0; first < walk.strips(); first += plan.interleave) {
-        const std::int64_t last = std::min(walk.strips(), first + plan.interleave) - 1;
-        const std::int64_t visible =
-            walk.visible_blocks(from_last ? walk.strips() - 1 - first : last);
-        if (visible == 0) continue;
-        ++work.groups;
-        work.group_key_tokens += tokens_of_first(plan.keys, visible);
-    }
+    work.tasks = strips.divided_by(plan.segment_blocks).sum();
+    work.visits = strips.count() - strips.count_up_to(0);
+    work.block_visits = blocks.count() - blocks.count_up_to(0);
+    work.live_tokens = work.visit_tokens =
+        plan.queries.tokens - tokens_of_first(plan.queries, blocks.count_up_to(0));
+    work.groups = groups.count() - groups.count_up_to(0);
+    work.group_key_tokens = key_tokens_of(plan, groups);
     work.leaves = work.tasks > 0 ? 1 : 0;
     return work;
 }
@@ -120,41 +41,61 @@ bool has_uniform_chunks(const plan& plan) {
            plan.queries.chunk_blocks / plan.strip_blocks % plan.interleave == 0;
 }
 
-/// In a perfect division of strips and segments into chunks each rectangle has one owner, so tasks
-/// and walks are those of the query-major order; visits are counted chunk by chunk.
+/// The quorums that own a pair of a query chunk, and the first key chunk that each owns with it.
+struct owner_start {
+    std::int64_t first_key_chunk;
+    std::int64_t quorum;
+};
+
+std::vector<owner_start> owners_of(const QuorumSystem& quorums, std::int64_t chunk) {
+    const auto k = static_cast<std::int64_t>(quorums.set().size());
+    std::vector<owner_start> owners;
+    owners.reserve(k);
+    for (const std::int64_t a : quorums.set()) {
+        const std::int64_t s = a <= chunk ? chunk - a : chunk - a + quorums.chunks();
+        std::int64_t place = 0;
+        while (place < k && quorums.owner(chunk, quorums.member(s, place)) != s)
+            ++place;
+        if (place < k) owners.push_back({quorums.member(s, place), s});
+    }
+    return owners;
+}
+
+/// When strips and segments divide the chunks, each rectangle of them has one owner, so tasks and
+/// walks are those of the query-major order; visits are counted chunk by chunk, owner by owner.
 workload uniform_quorum_workload(const plan& plan) {
-    const UniformWalk walk(plan);
     const QuorumSystem quorums(plan.chunks, plan.difference_set);
+    const Staircase strips = visible_stairs(plan, strip_tokens(plan));
+    const Staircase blocks = visible_stairs(plan, plan.queries.block_tokens);
+    const Staircase groups = group_stairs(plan);
     workload work;
-    work.live_tokens = count_live_tokens(plan, walk.visibility());
+    work.tasks = strips.divided_by(plan.segment_blocks).sum();
+    work.live_tokens = plan.queries.tokens - tokens_of_first(plan.queries, blocks.count_up_to(0));
+    work.group_key_tokens = key_tokens_of(plan, groups);
     std::vector<bool> has_work(plan.chunks, false);
-    const std::int64_t chunks = divided_up(plan.queries.blocks(), plan.queries.chunk_blocks);
-    const std::int64_t chunk_strips = plan.queries.chunk_blocks / plan.strip_blocks;
-    const auto key_chunks = [&](std::int64_t visible_blocks) {
-        return divided_up(visible_blocks, plan.keys.chunk_blocks);
-    };
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-        const OwnersOfChunk owners(quorums, chunk);
-        const std::int64_t end = std::min(walk.strips(), (chunk + 1) * chunk_strips);
-        std::int64_t seen_chunks = 0;
-        for (std::int64_t strip = chunk * chunk_strips; strip < end; ++strip) {
-            work.tasks += walk.visible_segments(strip);
-            work.visits += owners.among_first(key_chunks(walk.visible_blocks(strip)));
-            for (std::int64_t block = strip * plan.strip_blocks; block < walk.end_block(strip);
-                 ++block) {
-                seen_chunks = key_chunks(walk.visibility().visible_blocks(block));
-                const std::int64_t visits = owners.among_first(seen_chunks);
-                work.block_visits += visits;
-                work.visit_tokens += visits * plan.queries.size(block);
-            }
-        }
-        for (std::int64_t j = 0; j < seen_chunks; ++j)
-            has_work[quorums.owner(chunk, j)] = true;
-        for (std::int64_t first = chunk * chunk_strips; first < end; first += plan.interleave) {
-            const std::int64_t visible =
-                walk.visible_blocks(std::min(end, first + plan.interleave) - 1);
-            work.groups += owners.among_first(key_chunks(visible));
-            work.group_key_tokens += tokens_of_first(plan.keys, visible);
+    const std::int64_t chunk_blocks = plan.queries.chunk_blocks;
+    for (std::int64_t chunk = 0; chunk * chunk_blocks < blocks.count(); ++chunk) {
+        // Of the chunk's blocks (strips, groups), those that see more than the key chunks before
+        // the owner's first one.
+        const auto seeing = [&](const Staircase& all, std::int64_t per_chunk,
+                                const owner_start& owner) {
+            const std::int64_t begin = std::min(all.count(), chunk * per_chunk);
+            const std::int64_t end = std::min(all.count(), begin + per_chunk);
+            const std::int64_t blind =
+                all.count_up_to(owner.first_key_chunk * plan.keys.chunk_blocks);
+            return end - std::clamp(blind, begin, end);
+        };
+        const std::int64_t end_block = std::min(blocks.count(), (chunk + 1) * chunk_blocks);
+        for (const owner_start& owner : owners_of(quorums, chunk)) {
+            const std::int64_t seen = seeing(blocks, chunk_blocks, owner);
+            if (seen == 0) continue;
+            has_work[owner.quorum] = true;
+            work.block_visits += seen;
+            work.visit_tokens += tokens_of_first(plan.queries, end_block) -
+                                 tokens_of_first(plan.queries, end_block - seen);
+            const std::int64_t chunk_strips = chunk_blocks / plan.strip_blocks;
+            work.visits += seeing(strips, chunk_strips, owner);
+            work.groups += seeing(groups, chunk_strips / plan.interleave, owner);
         }
     }
     work.leaves = std::ranges::count(has_work, true);
@@ -166,7 +107,8 @@ workload general_quorum_workload(const plan& plan) {
     workload work;
     GroupStream groups(plan);
     const Visibility& visibility = groups.visibility();
-    work.live_tokens = count_live_tokens(plan, visibility);
+    const std::int64_t idle = visible_stairs(plan, plan.queries.block_tokens).count_up_to(0);
+    work.live_tokens = plan.queries.tokens - tokens_of_first(plan.queries, idle);
     std::int64_t leaf_index = -1;
     std::vector<char> segments;
     std::vector<std::int64_t> walked; ///< visible blocks of each key run of the leaf
@@ -207,34 +149,6 @@ workload general_quorum_workload(const plan& plan) {
     return work;
 }
 
-/// The blocks that walks over [0, v_g), back and forth in turn, do not find among the
-/// `resident_blocks` most recently used ones.
-std::int64_t query_major_loads(const plan& plan, std::int64_t resident_blocks) {
-    const UniformWalk walk(plan);
-    const bool from_last = plan.problem.mask != mask_rule::none;
-    std::int64_t loaded_tokens = 0;
-    std::int64_t before = 0;
-    bool forwards = true;
-    for (std::int64_t first = 0; first < walk.strips(); first += plan.interleave) {
-        const std::int64_t last = std::min(walk.strips(), first + plan.interleave) - 1;
-        const std::int64_t visible =
-            walk.visible_blocks(from_last ? walk.strips() - 1 - first : last);
-        if (visible == 0) continue;
-        // Left by a walk up to `before`: its last blocks; by a walk down to 0: the first ones.
-        const std::int64_t kept = std::min(before, resident_blocks);
-        const std::int64_t kept_begin = forwards ? 0 : before - kept;
-        const std::int64_t kept_end = std::min(visible, kept_begin + kept);
-        loaded_tokens += tokens_of_first(plan.keys, visible);
-        if (kept_end > kept_begin) {
-            loaded_tokens -=
-                tokens_of_first(plan.keys, kept_end) - tokens_of_first(plan.keys, kept_begin);
-        }
-        before = visible;
-        forwards = !forwards;
-    }
-    return loaded_tokens;
-}
-
 } // namespace
 
 workload measure_workload(const plan& plan) {
@@ -248,20 +162,6 @@ workload measure_workload(const plan& plan) {
     }
     work.largest_task_pairs = largest_task(plan);
     return work;
-}
-
-std::int64_t loaded_key_tokens(const plan& plan, const workload& work,
-                               std::int64_t resident_blocks) {
-    if (work.groups == 0) return 0;
-    if (plan.order == task_order::query_major) return query_major_loads(plan, resident_blocks);
-    if (resident_blocks >= plan.keys.blocks()) {
-        return std::min(work.group_key_tokens, plan.keys.tokens);
-    }
-    // Groups of a leaf walk over nearly the same keys, so each finds what the last one left, as far
-    // as that was kept; the next leaf shares little.
-    const std::int64_t walk_tokens = work.group_key_tokens / work.groups;
-    const std::int64_t kept = std::min(walk_tokens, resident_blocks * plan.keys.block_tokens);
-    return work.group_key_tokens - (work.groups - work.leaves) * kept;
 }
 
 } // namespace cqsa

@@ -24,17 +24,10 @@ struct workload {
     friend bool operator==(const workload&, const workload&) = default;
 };
 
-/// Exact for every plan. In O(strips) for query-major plans; for quorum-major ones in
-/// O(blocks + c·k) when strips and segments divide the chunks and groups divide the strips of a
+/// Exact for every plan. In O(log) for query-major plans; for quorum-major ones in
+/// O(c·k) when strips and segments divide the chunks and groups divide the strips of a
 /// chunk, otherwise in O(visits · segments of a leaf).
 /// The plan must be valid for step_stream.
 workload measure_workload(const plan& plan);
-
-/// Key tokens loaded to a device that can hold `resident_blocks` key blocks at a time, evicting the
-/// least recently used: groups walk back and forth, so each finds some of what the last one left.
-/// Exact for query-major plans with segments of one block; for quorum-major plans an estimate from
-/// the averages of `work`.
-std::int64_t loaded_key_tokens(const plan& plan, const workload& work,
-                               std::int64_t resident_blocks);
 
 } // namespace cqsa
