@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The CUDA implementations of the codelets. The Hopper kernels are built for sm_90a alone, and their
 # build fails when ptxas serialises matrix products, spills, or puts anything in local memory.
-target_link_libraries(cqsa_codelets PRIVATE CUDA::cudart_static)
+target_link_libraries(cqsa_codelets PRIVATE CUDA::cudart)
 target_sources(cqsa_codelets PRIVATE
     attend/cuda.cpp
     attend/hopper/launch.cpp)
@@ -12,7 +12,7 @@ function(cqsa_cuda_objects target architectures)
     add_library(${target} OBJECT ${ARGN})
     cqsa_target(${target})
     target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
-    target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+    target_link_libraries(${target} PRIVATE CUDA::cudart)
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${architectures}")
     # CMake 3.25 does not know the standards of nvcc 13.
     target_compile_options(${target} PRIVATE -std=c++20 -lineinfo)
