@@ -15,20 +15,6 @@ std::string operand_name(const std::string& name, const std::string& path) {
     return name + " (" + printable(path) + ")";
 }
 
-std::string header_of(const std::string& path, const std::string& option,
-                      const std::string& tensor_name, data_type type,
-                      std::span<const std::int64_t> shape) {
-    if (path.ends_with(".safetensors")) return safetensors_header(tensor_name, type, shape);
-    if (!path.ends_with(".npy"))
-        throw Error(error_code::usage,
-                    option + " " + printable(path) + ": the name must end in .npy or .safetensors");
-    if (type == data_type::bf16)
-        throw Error(error_code::usage,
-                    option + " " + printable(path) +
-                        ": NumPy files cannot hold bf16, write a .safetensors file or f32");
-    return npy_header(type, shape);
-}
-
 } // namespace
 
 array_source open_npy(const std::string& path, const std::string& name) {
@@ -113,10 +99,24 @@ std::vector<std::int64_t> file_shape(const std::array<std::int64_t, 4>& shape, a
     return {axes.end() - static_cast<std::ptrdiff_t>(rank), axes.end()};
 }
 
+void check_array_name(const std::string& path, const std::string& option, data_type type) {
+    const bool npy = path.ends_with(".npy");
+    if (!npy && !path.ends_with(".safetensors"))
+        throw Error(error_code::usage,
+                    option + " " + printable(path) + ": the name must end in .npy or .safetensors");
+    if (npy && type == data_type::bf16)
+        throw Error(error_code::usage,
+                    option + " " + printable(path) +
+                        ": NumPy files cannot hold bf16, write a .safetensors file or f32");
+}
+
 array_sink create_array(const std::string& path, const std::string& option,
                         const std::string& tensor_name, data_type type,
                         std::span<const std::int64_t> shape) {
-    const std::string header = header_of(path, option, tensor_name, type, shape);
+    check_array_name(path, option, type);
+    const std::string header = path.ends_with(".npy")
+                                   ? npy_header(type, shape)
+                                   : safetensors_header(tensor_name, type, shape);
     const std::int64_t bytes =
         static_cast<std::int64_t>(header.size()) + array_bytes(type, shape).value();
     array_sink sink{OutputFile(path, bytes, option + " " + printable(path))};

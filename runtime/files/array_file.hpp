@@ -60,9 +60,12 @@ struct array_sink {
     void* data = nullptr; ///< 64-byte aligned in the file's mapping
 };
 
-/// Creates the file for one array, of the format its name ends in (.npy or .safetensors).
-/// `option` begins the sentence: "--out". Throws Error(usage) for any other ending and for bf16 in
-/// .npy, which NumPy does not know, and what OutputFile throws.
+/// Throws Error(usage) unless an array of this type can be written to this name: it must end in
+/// .npy or .safetensors, and NumPy knows no bf16. `option` begins the sentence: "--out".
+void check_array_name(const std::string& path, const std::string& option, data_type type);
+
+/// Creates the file for one array, of the format its name ends in. Throws what check_array_name and
+/// OutputFile do.
 array_sink create_array(const std::string& path, const std::string& option,
                         const std::string& tensor_name, data_type type,
                         std::span<const std::int64_t> shape);

@@ -71,7 +71,7 @@ TEST(random_array, moments_and_tails_are_normal) {
             if (std::abs(x) > static_cast<double>(s)) ++beyond[s];
     }
     // Six standard deviations of each estimate.
-    const double n = static_cast<double>(count);
+    const auto n = static_cast<double>(count);
     EXPECT_NEAR(sum / n, 0, 6 / std::sqrt(n));
     EXPECT_NEAR(squares / n, 1, 6 * std::sqrt(2 / n));
     EXPECT_NEAR(fourths / n, 3, 6 * std::sqrt(96 / n));

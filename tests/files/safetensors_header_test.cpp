@@ -54,7 +54,7 @@ TEST(safetensors_header, what_is_written_is_read) {
     const std::string header = safetensors_header("o", data_type::bf16, shape);
     EXPECT_EQ(header.size() % 64, 0U);
 
-    const auto directory = parse(header + std::string(2 * 8 * 100 * 64, '\0'));
+    const auto directory = parse(header + std::string(102'400, '\0'));
     const array_layout layout = find_tensor(directory, "o", "o");
 
     EXPECT_EQ(layout.type, data_type::bf16);
@@ -80,11 +80,11 @@ TEST(safetensors_header, lies_are_refused) {
     refuse(file_of("{\"q\":[]}", 0), "a list stands in the wrong place");
     refuse(file_of("{\"q\":null}", 0), "null");
     refuse(file_of("{\"q\":true}", 0), "boolean");
-    refuse(file_of("{\"q\":\"x\"}", 0), "a string stands in the wrong place");
-    refuse(file_of("{\"q\":{\"q\":{}}}", 0), "is unknown");
-    refuse(file_of("{\"__metadata__\":{\"a\":{}}}", 0), "an object stands in the wrong place");
-    refuse(file_of("{\"__metadata__\":{\"a\":1}}", 0), "wrong place");
-    refuse(file_of("{\"__metadata__\":{},\"__metadata__\":{}}", 0), "comes twice");
+    refuse(file_of(R"({"q":"x"})", 0), "a string stands in the wrong place");
+    refuse(file_of(R"({"q":{"q":{}}})", 0), "is unknown");
+    refuse(file_of(R"({"__metadata__":{"a":{}}})", 0), "an object stands in the wrong place");
+    refuse(file_of(R"({"__metadata__":{"a":1}})", 0), "wrong place");
+    refuse(file_of(R"({"__metadata__":{},"__metadata__":{}})", 0), "comes twice");
     refuse(file_of(one(dtype), 0), "lacks dtype, shape or data_offsets");
     refuse(file_of(one(dtype + "," + dtype), 0), "comes twice");
     refuse(file_of(one(R"("shape":[-1])"), 0), "-1 is negative");
@@ -100,15 +100,13 @@ TEST(safetensors_header, lies_are_refused) {
     refuse(file_of(whole + "[0,9]}}", 8), "truncated");
     refuse(file_of(whole + "[4,8]}}", 8), "a hole");
     refuse(file_of(whole + "[0,4]}}", 8), "4 bytes follow");
-    refuse(
-        file_of(whole + "[0,8]},\"k\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
-                12),
-        "overlap");
+    refuse(file_of(whole + R"([0,8]},"k":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12),
+           "overlap");
     refuse(file_of(whole + "[0,8]},\"q\":{}}", 12), "comes twice");
 }
 
 TEST(safetensors_header, deep_nesting_and_long_lists_cost_nothing) {
-    const std::string deep = "{\"q\":" + std::string(50'000'000, '[');
+    const std::string deep = "{\"q\":" + std::string(5'000'000, '[');
     std::string list = R"({"q":{"shape":[)";
     for (int i = 0; i < 10'000'000; ++i)
         list += "1,";

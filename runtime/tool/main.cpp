@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/files/text.hpp"
+#include "runtime/tool/commands.hpp"
+#include "runtime/tool/report.hpp"
+#include "runtime/tool/signals.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+namespace {
+
+/// One line on stderr, whatever the sentence's source.
+int fail(int code, const std::string& sentence) {
+    const std::string end = sentence.ends_with('.') ? "" : ".";
+    std::fprintf(stderr, "cqsa: %s%s\n", cqsa::files::printable(sentence, 2000).c_str(),
+                 end.c_str());
+    return code;
+}
+
+void run(int argc, char** argv) {
+    using namespace cqsa::tool;
+    const parsed_line line = parse({argv + 1, argv + argc});
+    if (!line.request) {
+        std::fputs(line.text.c_str(), stdout);
+        flush_stdout();
+        return;
+    }
+    switch (line.request->command) {
+    case command::attend:
+        return run_attend(*line.request);
+    case command::plan:
+        return run_plan(*line.request);
+    case command::doctor:
+        return run_doctor(*line.request);
+    }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    using cqsa::tool::GracefulStop;
+    cqsa::tool::install_signal_handlers();
+    try {
+        run(argc, argv);
+        return 0;
+    } catch (const cqsa::Error& error) {
+        if (error.code() == cqsa::error_code::stopped && GracefulStop::requested() != 0)
+            return fail(128 + GracefulStop::requested(),
+                        "stopped on request; outputs are as they were");
+        return fail(static_cast<int>(error.code()), error.what());
+    } catch (const std::bad_alloc&) {
+        return fail(1, "the system refuses more main memory");
+    } catch (const std::exception& error) {
+        return fail(1, error.what());
+    }
+}

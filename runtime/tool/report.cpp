@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tool/report.hpp"
+
+#include "runtime/files/output_file.hpp"
+#include "runtime/files/text.hpp"
+#include "runtime/tool/quantities.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fmt/format.h>
+
+namespace cqsa::tool {
+namespace {
+
+json json_of_problem(const problem& p) {
+    json causal = nullptr;
+    if (p.mask == mask_rule::causal_top_left) causal = "top-left";
+    if (p.mask == mask_rule::causal_bottom_right) causal = "bottom-right";
+    return {{"batch", p.batch},         {"heads", p.heads},
+            {"kv_heads", p.kv_heads},   {"tokens", p.tokens},
+            {"kv_tokens", p.kv_tokens}, {"head_dim", p.head_dim},
+            {"dtype", name_of(p.type)}, {"out_dtype", name_of(p.out_type)},
+            {"causal", causal}};
+}
+
+json json_of_cost(const cost& c) {
+    return {{"seconds", c.seconds}, {"device_bytes", c.device_bytes}, {"host_bytes", c.host_bytes},
+            {"flops", c.flops},     {"h2d_bytes", c.h2d_bytes},       {"d2h_bytes", c.d2h_bytes}};
+}
+
+std::string order_name(task_order order) {
+    return order == task_order::quorum_major ? "quorum" : "query";
+}
+
+std::int64_t strip_tokens(const plan& p) {
+    return std::min(p.strip_blocks * p.queries.block_tokens, p.queries.tokens);
+}
+
+std::int64_t segment_tokens(const plan& p) {
+    return std::min(p.segment_blocks * p.keys.block_tokens, p.keys.tokens);
+}
+
+std::string counted(std::int64_t count, const char* noun) {
+    return fmt::format("{} {}{}", text_of_count(count), noun, count == 1 ? "" : "s");
+}
+
+double as_double(std::int64_t bytes) {
+    return static_cast<double>(bytes);
+}
+
+} // namespace
+
+json json_of(const plan& plan) {
+    return {{"schema", 1},
+            {"version", CQSA_VERSION},
+            {"problem", json_of_problem(plan.problem)},
+            {"plan",
+             {{"chunks", plan.chunks},
+              {"quorum_size", plan.difference_set.size()},
+              {"depth", plan.depth},
+              {"order", order_name(plan.order)},
+              {"block_tokens", plan.queries.block_tokens},
+              {"strip_tokens", strip_tokens(plan)},
+              {"segment_tokens", segment_tokens(plan)},
+              {"tasks", plan.tasks},
+              {"merges", plan.merges}}},
+            {"predicted", json_of_cost(plan.predicted)}};
+}
+
+json json_of(const attend_report& report, const std::optional<verification>& verified) {
+    json out = json_of(report.plan);
+    out["measured"] = json_of_cost(report.measured);
+    out["measured"]["context_bytes"] = report.context_bytes;
+    out["verify"] = nullptr;
+    if (verified)
+        out["verify"] = {{"rows", verified->rows},
+                         {"max_abs_error", verified->max_abs_error},
+                         {"rel_error", verified->rel_error},
+                         {"lse_max_abs_error", verified->lse_max_abs_error}};
+    out["workers"] = json::array();
+    for (const auto& worker : report.workers)
+        out["workers"].push_back({{"name", worker.name},
+                                  {"tasks", worker.tasks},
+                                  {"busy_seconds", worker.busy_seconds}});
+    return out;
+}
+
+json json_of(const machine_report& machine) {
+    json out = {{"schema", 1},
+                {"version", CQSA_VERSION},
+                {"cpu", machine.cpu},
+                {"cores", machine.cores},
+                {"cpu_paths", machine.cpu_paths},
+                {"memory_bytes", machine.memory_bytes},
+                {"free_memory_bytes", machine.free_memory_bytes},
+                {"gpus", json::array()},
+                {"cuda_version", machine.cuda_version},
+                {"starpu_version", machine.starpu_version},
+                {"fxt", machine.fxt},
+                {"environment", json::object()},
+                {"advice", machine.advice}};
+    for (const auto& gpu : machine.gpus)
+        out["gpus"].push_back({{"name", gpu.name},
+                               {"compute_capability", gpu.compute_capability},
+                               {"memory_bytes", gpu.memory_bytes},
+                               {"free_memory_bytes", gpu.free_memory_bytes},
+                               {"unsupported", gpu.unsupported}});
+    for (const auto& [name, value] : machine.environment)
+        out["environment"][name] = value;
+    return out;
+}
+
+std::string text_of(const problem& p) {
+    std::string out = fmt::format("{} x {} x {} x {}, {}", p.batch, counted(p.heads, "head"),
+                                  counted(p.tokens, "token"), p.head_dim, name_of(p.type));
+    if (p.kv_heads != p.heads) out += fmt::format(", {}", counted(p.kv_heads, "key head"));
+    if (p.kv_tokens != p.tokens) out += fmt::format(", {}", counted(p.kv_tokens, "key token"));
+    if (p.mask == mask_rule::causal_top_left) out += ", causal";
+    if (p.mask == mask_rule::causal_bottom_right) out += ", causal from the bottom right";
+    return out;
+}
+
+std::string text_of(const plan& plan) {
+    std::string out = fmt::format("{} in quorums of {}", counted(plan.chunks, "chunk"),
+                                  plan.difference_set.size());
+    if (plan.depth > 1) out += fmt::format(", {} levels deep", plan.depth);
+    out += fmt::format(", {}-major; strips of {} x segments of {} tokens; {}",
+                       order_name(plan.order), text_of_count(strip_tokens(plan)),
+                       text_of_count(segment_tokens(plan)), counted(plan.tasks, "task"));
+    if (plan.merges > 0) out += fmt::format(", {}", counted(plan.merges, "merge"));
+    return out;
+}
+
+std::string text_of(const cost& measured) {
+    std::string out = text_of_seconds(measured.seconds);
+    if (measured.seconds > 0)
+        out += fmt::format(", {}",
+                           text_of_rate(static_cast<double>(measured.flops) / measured.seconds));
+    if (measured.device_bytes > 0)
+        out +=
+            fmt::format(", {} of device memory", text_of_bytes(as_double(measured.device_bytes)));
+    return out + fmt::format(", {} of main memory beside the arrays",
+                             text_of_bytes(as_double(measured.host_bytes)));
+}
+
+std::string text_of(const verification& verified, const error_bound& bound) {
+    return fmt::format("{} in float64: relative error {:.1e} (rounding explains {:.1e}), lse error "
+                       "{:.1e} ({:.1e})",
+                       counted(verified.rows, "row"), verified.rel_error, bound.rel_error,
+                       verified.lse_max_abs_error, bound.lse_abs_error);
+}
+
+std::string text_of(const machine_report& machine) {
+    std::string paths;
+    for (const std::string& path : machine.cpu_paths)
+        paths += (paths.empty() ? "" : ", ") + path;
+    std::string out = fmt::format("cqsa      {}\n", CQSA_VERSION);
+    out += fmt::format("cpu       {}, {}\n", machine.cpu, counted(machine.cores, "core"));
+    out += fmt::format("kernels   {}\n", paths);
+    out +=
+        fmt::format("memory    {}, {} available\n", text_of_bytes(as_double(machine.memory_bytes)),
+                    text_of_bytes(as_double(machine.free_memory_bytes)));
+    out += fmt::format("starpu    {}{}\n", machine.starpu_version,
+                       machine.fxt ? ", records traces" : ", without FxT: no traces");
+    out += fmt::format("cuda      {}\n",
+                       machine.cuda_version.empty() ? "not in this build" : machine.cuda_version);
+    for (const auto& gpu : machine.gpus) {
+        out += fmt::format("gpu       {}, compute capability {}, {}, {} free\n", gpu.name,
+                           gpu.compute_capability, text_of_bytes(as_double(gpu.memory_bytes)),
+                           text_of_bytes(as_double(gpu.free_memory_bytes)));
+        if (!gpu.unsupported.empty()) out += fmt::format("          {}\n", gpu.unsupported);
+    }
+    if (machine.gpus.empty()) out += "gpu       none found\n";
+    for (const auto& [name, value] : machine.environment)
+        out += fmt::format("setting   {}={}\n", name, files::printable(value));
+    for (const std::string& sentence : machine.advice)
+        out += fmt::format("advice    {}\n", sentence);
+    return out;
+}
+
+void write_report(const std::string& path, const json& report) {
+    const std::string text = report.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+    if (path == "-") {
+        std::fputs(text.c_str(), stdout);
+        flush_stdout();
+        return;
+    }
+    files::OutputFile file(path, static_cast<std::int64_t>(text.size()),
+                           "--json " + files::printable(path));
+    std::memcpy(file.bytes().data(), text.data(), text.size());
+    file.commit();
+}
+
+void flush_stdout() {
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+        throw Error(error_code::failure,
+                    "stdout: the text cannot be written: " + files::reason(errno));
+}
+
+} // namespace cqsa::tool
