@@ -22,16 +22,17 @@ constexpr double usable_share = 0.9;
 template<class Visit>
 auto with_task_of(const problem& problem, std::int64_t strip_tokens, std::int64_t segment_tokens,
                   Visit visit) {
-    const std::int64_t element_strides = problem.head_dim;
-    const query_block query{.q = {nullptr, 0, 0, element_strides},
+    const auto packed = [&](std::int64_t heads, std::int64_t tokens) -> tensor_view {
+        const std::int64_t head_stride = tokens * problem.head_dim;
+        return {nullptr, heads * head_stride, head_stride, problem.head_dim};
+    };
+    const query_block query{.q = packed(problem.heads, strip_tokens),
                             .state = {},
                             .tokens = strip_tokens,
                             .position = 0,
                             .fresh = true};
-    const key_block key{.k = {nullptr, 0, 0, element_strides},
-                        .v = {nullptr, 0, 0, element_strides},
-                        .tokens = segment_tokens,
-                        .position = 0};
+    const tensor_view keys = packed(problem.kv_heads, segment_tokens);
+    const key_block key{.k = keys, .v = keys, .tokens = segment_tokens, .position = 0};
     const pair_kind pair = problem.mask == mask_rule::none ? pair_kind::dense : pair_kind::causal;
     return visit(attend_task{.type = problem.type,
                              .batch = problem.batch,
