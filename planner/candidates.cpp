@@ -206,6 +206,31 @@ std::vector<division> candidate_divisions(const problem& problem, const plan_req
     return divisions;
 }
 
+std::vector<side_cut> matching_cuts(const division& division, const side_cut& other,
+                                    std::int64_t alignment) {
+    const std::int64_t chunk_tokens = other.grid.chunk_blocks * other.grid.block_tokens;
+    if (other.whole_quorum || chunk_tokens >= other.grid.tokens) return {other};
+    const std::int64_t chunks = division.chunks;
+    std::vector<side_cut> cuts;
+    const auto add = [&](std::int64_t blocks) {
+        const std::int64_t block_tokens = chunk_tokens / blocks;
+        if (chunk_tokens % blocks != 0 || block_tokens % alignment != 0) return;
+        const block_grid grid{other.grid.tokens, block_tokens, blocks};
+        // So many blocks may be missing from the last chunks that the others would shrink.
+        if (chunk_cut(grid.blocks(), chunks).chunk_items != blocks) return;
+        cuts.push_back({grid, 1, false});
+    };
+    for (const std::int64_t blocks : piece_counts(chunk_tokens / alignment, 1))
+        add(blocks);
+    for (const std::int64_t parts : {1, 2, 3, 4})
+        add(other.grid.chunk_blocks * parts);
+    std::ranges::sort(cuts, std::ranges::greater{},
+                      [](const side_cut& cut) { return cut.grid.block_tokens; });
+    const auto repeated = std::ranges::unique(cuts);
+    cuts.erase(repeated.begin(), repeated.end());
+    return cuts;
+}
+
 std::vector<side_cut> candidate_cuts(const division& division, std::int64_t tokens,
                                      const cut_rules& rules) {
     return CutList(division, tokens, rules).list();

@@ -46,4 +46,10 @@ struct cut_rules {
 std::vector<side_cut> candidate_cuts(const division& division, std::int64_t tokens,
                                      const cut_rules& rules);
 
+/// Those whose chunks are as long as the chunks of `other`, the cut of a side with as many tokens:
+/// then a causal mask cuts only the diagonal chunk pairs, and all quorums of a perfect set have
+/// equal work. For divisions of depth 1.
+std::vector<side_cut> matching_cuts(const division& division, const side_cut& other,
+                                    std::int64_t alignment);
+
 } // namespace cqsa

@@ -26,6 +26,9 @@ constexpr int feasible_slow_segments = 2;
 
 constexpr std::int64_t quickly_simulated_keys = 100'000;
 
+// Differences that the model cannot tell.
+constexpr double same_time = 0.005;
+
 struct candidate {
     cqsa::plan plan;
     workload work;
@@ -94,27 +97,44 @@ class Search {
         rules.pieces_multiple = 1;
         rules.piece_tokens = request_.segment_tokens;
         const auto segments = candidate_cuts(division, problem_.kv_tokens, rules);
-        // A whole quorum at once is one task; otherwise both sides are cut below the chunk.
-        const bool free_cuts = !request_.strip_tokens && !request_.segment_tokens;
-        const bool slow = division.depth > 1 || division.chunks > quickly_counted_chunks;
-        int strips_left = slow ? feasible_slow_strips : feasible_strips;
+        const bool free_cuts =
+            !request_.strip_tokens && !request_.segment_tokens && !request_.block_tokens;
+        const bool match = free_cuts && division.chunks > 1 && division.depth == 1 &&
+                           problem_.tokens == problem_.kv_tokens;
+        int strips_left = is_slow(division) ? feasible_slow_strips : feasible_strips;
         for (const side_cut& strip : strips) {
             if (strips_left == 0) break;
-            plan.queries = strip.grid;
-            plan.strip_blocks = strip.piece_blocks;
-            bool fits = false;
-            int segments_left = slow ? feasible_slow_segments : feasible_segments;
-            for (const side_cut& segment : segments) {
-                if (segments_left == 0) break;
-                if (free_cuts && strip.whole_quorum != segment.whole_quorum) continue;
-                plan.keys = segment.grid;
-                plan.segment_blocks = segment.piece_blocks;
-                if (!try_flows(flows, plan)) continue;
-                fits = true;
-                --segments_left;
+            bool fits = try_segments(division, flows, strip, segments, plan);
+            if (match) {
+                const auto matching = matching_cuts(division, strip, machine_.alignment);
+                fits = try_segments(division, flows, strip, matching, plan) || fits;
             }
             if (fits) --strips_left;
         }
+    }
+
+    static bool is_slow(const division& division) {
+        return division.depth > 1 || division.chunks > quickly_counted_chunks;
+    }
+
+    bool try_segments(const division& division, const std::vector<state_flow>& flows,
+                      const side_cut& strip, const std::vector<side_cut>& segments, plan& plan) {
+        // A whole quorum at once is one task; otherwise both sides are cut below the chunk.
+        const bool mixed = request_.strip_tokens || request_.segment_tokens;
+        plan.queries = strip.grid;
+        plan.strip_blocks = strip.piece_blocks;
+        bool fits = false;
+        int segments_left = is_slow(division) ? feasible_slow_segments : feasible_segments;
+        for (const side_cut& segment : segments) {
+            if (segments_left == 0) break;
+            if (!mixed && strip.whole_quorum != segment.whole_quorum) continue;
+            plan.keys = segment.grid;
+            plan.segment_blocks = segment.piece_blocks;
+            if (!try_flows(flows, plan)) continue;
+            fits = true;
+            --segments_left;
+        }
+        return fits;
     }
 
     bool try_flows(const std::vector<state_flow>& flows, plan& plan) {
@@ -189,16 +209,38 @@ void prefer(std::vector<candidate>& candidates, Test passes) {
     std::erase_if(candidates, [&](const candidate& one) { return !passes(one); });
 }
 
-/// Merged quorums are independent tasks; quorums whose tasks are theirs alone come next.
-std::pair<std::int64_t, std::int64_t> independence(const candidate& one) {
+/// Quorums that could run in any order and anywhere: their partial states are merged.
+std::int64_t independent_quorums(const candidate& one) {
+    return one.plan.flow == state_flow::merged ? one.work.leaves : 1;
+}
+
+/// Quorums that own whole tasks, so that a task is a part of a subsequence attention.
+std::int64_t visible_quorums(const candidate& one) {
     const plan& plan = one.plan;
-    const bool merged = plan.flow == state_flow::merged;
-    if (plan.order == task_order::quorum_major)
-        return {merged ? one.work.leaves : 1, one.work.leaves};
+    if (plan.order == task_order::quorum_major) return one.work.leaves;
     const bool within_chunks = plan.depth == 1 &&
                                plan.queries.chunk_blocks % plan.strip_blocks == 0 &&
                                plan.keys.chunk_blocks % plan.segment_blocks == 0;
-    return {1, within_chunks ? plan.chunks : 1};
+    return within_chunks ? plan.chunks : 1;
+}
+
+bool has_equal_chunks(const candidate& one) {
+    return one.plan.queries.chunk_blocks * one.plan.queries.block_tokens ==
+           one.plan.keys.chunk_blocks * one.plan.keys.block_tokens;
+}
+
+/// Drops those slower than the fastest by more than the tolerance.
+void keep_fast(std::vector<candidate>& candidates, double tolerance) {
+    const auto seconds = [](const candidate& one) { return one.plan.predicted.seconds; };
+    const double limit = (1 + tolerance) * seconds(std::ranges::min(candidates, {}, seconds));
+    std::erase_if(candidates, [&](const candidate& one) { return seconds(one) > limit; });
+}
+
+/// Drops those that have less of something than the best.
+template<class Property>
+void keep_most(std::vector<candidate>& candidates, Property property) {
+    const auto most = property(std::ranges::max(candidates, {}, property));
+    std::erase_if(candidates, [&](const candidate& one) { return property(one) < most; });
 }
 
 } // namespace
@@ -226,19 +268,19 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     prefer(candidates, [&](const candidate& one) {
         return one.longest_task_seconds <= rates.longest_task_seconds;
     });
-    const auto seconds = [](const candidate& one) { return one.plan.predicted.seconds; };
-    const double limit =
-        (1 + request.tolerance) * seconds(std::ranges::min(candidates, {}, seconds));
-    std::erase_if(candidates, [&](const candidate& one) { return seconds(one) > limit; });
-    const auto best = std::ranges::max_element(candidates, {}, [&](const candidate& one) {
-        return std::tuple(independence(one), -seconds(one));
-    });
+    keep_fast(candidates, request.tolerance);
+    keep_most(candidates, independent_quorums);
+    keep_fast(candidates, std::min(request.tolerance, same_time));
+    keep_most(candidates, visible_quorums);
+    keep_most(candidates, has_equal_chunks);
+    const candidate& best = std::ranges::min(
+        candidates, {}, [](const candidate& one) { return one.plan.predicted.seconds; });
     // The closed form is exact for segments of one block in query-major order.
-    plan chosen = std::move(best->plan);
+    plan chosen = best.plan;
     const bool exact = chosen.order == task_order::query_major && chosen.segment_blocks == 1;
     if (machine.devices > 0 && !exact &&
         chosen.tasks * chosen.segment_blocks <= quickly_simulated_keys) {
-        chosen.predicted = predict_by_simulation(chosen, machine, best->work);
+        chosen.predicted = predict_by_simulation(chosen, machine, best.work);
     }
     return chosen;
 }

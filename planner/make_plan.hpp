@@ -24,8 +24,10 @@ struct plan_request {
 /// The plan for a problem on a machine: among divisions (c = 1 and the small perfect sets, or the c
 /// asked for), orders, flows, blocks, strips and segments whose predicted peak fits the budgets,
 /// the fastest by the model in planner/cost_model.hpp. Of those within `tolerance` of it the one
-/// with most independent quorums: first by quorums whose partial states are merged, then by
-/// quorums that own whole tasks. Every plan is valid for step_stream.
+/// with most independent quorums (merged partial states); of plans that differ by no more than the
+/// model can tell, the one whose tasks belong to most quorums. Tasks that are too short or too long
+/// (planner/machine.hpp), and handles small enough to fill slabs, are avoided where that is
+/// possible. Every plan is valid for step_stream.
 ///
 /// Throws Error: bad_input (extents negative or too large, heads not a multiple of kv_heads,
 /// head_dim outside 1 … 256), usage (a request or a machine that makes no sense), does_not_fit
