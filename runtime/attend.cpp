@@ -61,7 +61,8 @@ struct placement {
     std::int64_t workspace_bytes = 0; ///< on each GPU
 };
 
-// The caller's memory that transfers will touch.
+// The caller's memory that transfers will touch. Keys and values first: the first strip streams all
+// of them, while queries and outputs are wanted strip by strip.
 std::vector<PinnedMemory::range> ranges_of(const operands& given) {
     const auto range_of = [](const auto& array) -> PinnedMemory::range {
         std::int64_t elements = 1;
@@ -71,7 +72,7 @@ std::vector<PinnedMemory::range> ranges_of(const operands& given) {
         }
         return {array.data, static_cast<std::size_t>(elements * bytes_of(array.type))};
     };
-    std::vector<PinnedMemory::range> ranges{range_of(given.q), range_of(given.k), range_of(given.v),
+    std::vector<PinnedMemory::range> ranges{range_of(given.k), range_of(given.v), range_of(given.q),
                                             range_of(given.out)};
     if (given.lse.data != nullptr) ranges.push_back(range_of(given.lse));
     return ranges;
@@ -96,7 +97,10 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     };
     const Awake awake(context);
     std::optional<PinnedMemory> pinned;
-    if ((place.where & STARPU_CUDA) != 0) pinned.emplace(ranges_of(given));
+    if ((place.where & STARPU_CUDA) != 0) {
+        pinned.emplace(ranges_of(given));
+        pinned->wait_for(2);
+    }
     auto graph =
         std::make_unique<Graph>(given, report.plan, *run, place.where, place.workspace_bytes);
     try {
