@@ -20,8 +20,8 @@ struct portable_simd {
     static constexpr int row_block = 6;
     static constexpr int panel_vectors = 2;
     using integer = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
-    typedef Scalar vec __attribute__((vector_size(16)));
-    typedef integer mask __attribute__((vector_size(16)));
+    using vec [[gnu::vector_size(16)]] = Scalar;
+    using mask [[gnu::vector_size(16)]] = integer;
 
     static vec zero() { return vec{}; }
     static vec broadcast(scalar x) { return x - vec{}; }

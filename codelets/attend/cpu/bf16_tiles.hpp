@@ -55,8 +55,8 @@ struct bf16_tiles : bf16_pairs {
     /// `tall` x `wide` tiles of C.
     template<int stride, bool update, int tall, int wide>
     static void block(const product<bf16_tiles>& x, std::int64_t first) {
-        constexpr std::int64_t a_bytes = stride * sizeof(unit);
-        constexpr std::int64_t b_bytes = V::panel_vectors * V::width * sizeof(unit);
+        constexpr std::int64_t a_bytes = std::int64_t{stride} * sizeof(unit);
+        constexpr std::int64_t b_bytes = std::int64_t{V::panel_vectors} * V::width * sizeof(unit);
         const std::int64_t c_bytes = x.ldc * static_cast<std::int64_t>(sizeof(float));
         const unit* a = x.a + first * stride;
         const unit* b = x.b;
