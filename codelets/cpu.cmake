@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The reference and OpenMP implementations of the codelets. Kernels are built once per instruction
 # set, each in its own file with its own flags, and chosen at run time.
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 target_link_libraries(cqsa_codelets PUBLIC OpenMP::OpenMP_CXX)
 target_sources(cqsa_codelets PRIVATE
     attend/cpu/portable.cpp

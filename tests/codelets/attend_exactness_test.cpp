@@ -18,7 +18,6 @@ namespace {
 using test::attention_inputs;
 using test::attention_values;
 using test::BlockedAttention;
-using test::Tensor;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();

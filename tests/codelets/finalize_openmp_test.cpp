@@ -19,7 +19,9 @@ class FinalizeOpenmp
     : public ::testing::TestWithParam<std::tuple<data_type, data_type, test::layout>> {};
 
 TEST_P(FinalizeOpenmp, EqualsTheReference) {
-    const auto [type, out_type, order] = GetParam();
+    const data_type type = std::get<0>(GetParam());
+    const data_type out_type = std::get<1>(GetParam());
+    const test::layout order = std::get<2>(GetParam());
     problem p;
     p.type = type;
     p.batch = 2;

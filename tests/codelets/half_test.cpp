@@ -87,7 +87,7 @@ TYPED_TEST(SixteenBit, OverflowGivesInfinityFromHalfwayPastTheLargest) {
 }
 
 TEST(SixteenBit, NanIsQuietedNotTurnedIntoInfinity) {
-    const float signalling = std::bit_cast<float>(0x7f800001U);
+    const auto signalling = std::bit_cast<float>(0x7f800001U);
 
     EXPECT_EQ(to_half(signalling).bits, 0x7e00);
     EXPECT_EQ(to_bfloat16(signalling).bits, 0x7fc0);

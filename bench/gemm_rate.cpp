@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/gemm_rate.hpp"
+
+#include "bench/cases.hpp"
+#include "bench/timing.hpp"
+#include "codelets/half.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#if defined(CQSA_WITH_LIBXSMM)
+#include <libxsmm.h>
+#endif
+
+namespace cqsa::bench {
+
+#if defined(CQSA_WITH_LIBXSMM)
+namespace {
+
+constexpr std::int64_t rows = 64;
+constexpr std::int64_t keys = 256;
+constexpr std::int64_t tiles_a_thread = 16;
+
+/// The library's kernel for C = A·B + beta·C in its column-major order.
+auto kernel_of(auto* dispatch, std::int64_t m, std::int64_t n, std::int64_t k, float beta,
+               int flags) {
+    const auto lda = static_cast<libxsmm_blasint>(m);
+    const auto ldb = static_cast<libxsmm_blasint>(k);
+    const float alpha = 1;
+    return dispatch(lda, static_cast<libxsmm_blasint>(n), ldb, &lda, &ldb, &lda, &alpha, &beta,
+                    &flags, nullptr);
+}
+
+struct single {
+    using element = float;
+    static auto make(std::int64_t m, std::int64_t n, std::int64_t k, float beta) {
+        return kernel_of(libxsmm_smmdispatch, m, n, k, beta, LIBXSMM_GEMM_FLAG_NONE);
+    }
+};
+struct pairs {
+    using element = libxsmm_bfloat16;
+    static auto make(std::int64_t m, std::int64_t n, std::int64_t k, float beta) {
+        return kernel_of(libxsmm_bsmmdispatch, m, n, k, beta, LIBXSMM_GEMM_FLAG_VNNI_A);
+    }
+};
+
+template<class Kind>
+std::optional<double> rate(std::int64_t kv_tokens, std::int64_t d, int threads) {
+    using element = typename Kind::element;
+    const auto scores = Kind::make(keys, rows, d, 0); // Sᵀ = K·Qᵀ
+    const auto values = Kind::make(d, rows, keys, 1); // Oᵀ += Vᵀ·Pᵀ
+    if (scores == nullptr || values == nullptr) {
+        return std::nullopt;
+    }
+    const std::int64_t steps = kv_tokens / keys;
+    const auto count = static_cast<std::size_t>(steps * keys * d);
+    const Buffer k(count * sizeof(element));
+    const Buffer v(count * sizeof(element));
+    const auto run = [&](std::int64_t tiles) {
+#pragma omp parallel num_threads(threads)
+        {
+            std::vector<element> q(rows * d);
+            std::vector<element> p(rows * keys);
+            std::vector<float> s(rows * keys);
+            std::vector<float> o(rows * d);
+            for (std::int64_t t = 0; t < tiles; ++t) {
+                for (std::int64_t i = 0; i < steps; ++i) {
+                    scores(reinterpret_cast<const element*>(k.data()) + i * keys * d, q.data(),
+                           s.data());
+                    values(reinterpret_cast<const element*>(v.data()) + i * keys * d, p.data(),
+                           o.data());
+                }
+            }
+        }
+    };
+    run(2);
+    const double seconds = median_seconds(5, [&] { run(tiles_a_thread); });
+    return 4.0 * rows * static_cast<double>(steps * keys * d * tiles_a_thread * threads) / seconds;
+}
+
+} // namespace
+
+std::optional<double> gemm_library_flops_per_second(data_type type, std::int64_t kv_tokens,
+                                                    std::int64_t head_dim, int threads) {
+    libxsmm_init();
+    if (type == data_type::f32) {
+        return rate<single>(kv_tokens, head_dim, threads);
+    }
+    // Below this target the library emulates bf16.
+    if (type == data_type::bf16 && libxsmm_get_target_archid() >= LIBXSMM_X86_AVX512_CPX) {
+        return rate<pairs>(kv_tokens, head_dim, threads);
+    }
+    return std::nullopt;
+}
+
+#else
+
+std::optional<double> gemm_library_flops_per_second(data_type /*type*/, std::int64_t /*kv_tokens*/,
+                                                    std::int64_t /*head_dim*/, int /*threads*/) {
+    return std::nullopt;
+}
+
+#endif
+
+} // namespace cqsa::bench

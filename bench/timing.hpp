@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
+namespace cqsa::bench {
+
+/// Seconds of one call.
+template<class Call>
+double seconds_of(const Call& call) {
+    const auto begin = std::chrono::steady_clock::now();
+    call();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// The median of repeated measurements, in seconds.
+inline double median(std::vector<double> seconds) {
+    std::sort(seconds.begin(), seconds.end());
+    return seconds[seconds.size() / 2];
+}
+
+/// The median seconds of `runs` calls.
+template<class Call>
+double median_seconds(int runs, const Call& call) {
+    std::vector<double> seconds(static_cast<std::size_t>(runs));
+    for (double& x : seconds) {
+        x = seconds_of(call);
+    }
+    return median(seconds);
+}
+
+} // namespace cqsa::bench

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/torch_peer.hpp"
+
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ; // NOLINT(readability-redundant-declaration)
+
+namespace cqsa::bench {
+namespace {
+
+constexpr const char* advice = "PyTorch is not measured: install it with 'python3 -m venv .venv && "
+                               ".venv/bin/pip install torch' and set CQSA_PYTHON=.venv/bin/python.";
+
+} // namespace
+
+TorchPeer::TorchPeer(const std::string& folder, int threads) : why_(advice) {
+    int down[2] = {-1, -1};
+    int up[2] = {-1, -1};
+    if (pipe2(down, O_CLOEXEC) != 0 || pipe2(up, O_CLOEXEC) != 0) {
+        return;
+    }
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, down[0], STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, up[1], STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    const char* chosen = std::getenv("CQSA_PYTHON");
+    std::string python = chosen == nullptr ? "python3" : chosen;
+    std::string script = folder + "/torch_cpu.py";
+    std::string count = std::to_string(threads);
+    char* arguments[] = {python.data(), script.data(), count.data(), nullptr};
+    const int failed = posix_spawnp(&child_, python.c_str(), &actions, nullptr, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(down[0]);
+    close(up[1]);
+    to_ = fdopen(down[1], "w");
+    from_ = fdopen(up[0], "r");
+    if (failed != 0) {
+        child_ = -1;
+        return;
+    }
+    std::signal(SIGPIPE, SIG_IGN); // a child that ended shows as no answer
+    if (const auto answer = ask("version")) {
+        version_ = *answer;
+    }
+}
+
+TorchPeer::~TorchPeer() {
+    if (to_ != nullptr) {
+        std::fclose(to_);
+    }
+    if (from_ != nullptr) {
+        std::fclose(from_);
+    }
+    if (child_ > 0) {
+        waitpid(child_, nullptr, 0);
+    }
+}
+
+std::optional<std::string> TorchPeer::ask(const std::string& line) {
+    char answer[256];
+    if (std::fprintf(to_, "%s\n", line.c_str()) < 0 || std::fflush(to_) != 0 ||
+        std::fgets(answer, sizeof answer, from_) == nullptr) {
+        return std::nullopt;
+    }
+    std::string text(answer);
+    while (!text.empty() && text.back() == '\n') {
+        text.pop_back();
+    }
+    return text;
+}
+
+std::optional<double> TorchPeer::attend_seconds(const attend_case& x) {
+    if (version_.empty()) {
+        return std::nullopt;
+    }
+    const auto answer = ask(fmt::format("attend {} {} {} {} {}", name_of(x.type), x.heads, x.tokens,
+                                        x.head_dim, x.causal ? 1 : 0));
+    return answer ? std::optional(std::stod(*answer)) : std::nullopt;
+}
+
+std::optional<double> TorchPeer::gemm_seconds(data_type type, std::int64_t size) {
+    if (version_.empty()) {
+        return std::nullopt;
+    }
+    const auto answer = ask(fmt::format("gemm {} {}", name_of(type), size));
+    return answer ? std::optional(std::stod(*answer)) : std::nullopt;
+}
+
+} // namespace cqsa::bench
