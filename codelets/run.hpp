@@ -93,8 +93,8 @@ struct task_arguments {
 
     Run* run;
     std::int64_t flops = 0;
-    std::int64_t bytes = 0; ///< memory read and written, for the cost of memory-bound tasks
-    std::int64_t strip = 0;
+    std::int64_t bytes = 0;        ///< memory read and written, for the cost of memory-bound tasks
+    std::int64_t strip = 0;        ///< the plan's number of the strip's visit
     std::function<void()> on_done; ///< called on a StarPU thread when the task has ended
 };
 

@@ -36,6 +36,17 @@ void name_handle(starpu_data_handle_t handle, const char* name, std::int64_t blo
     starpu_data_set_coordinates(handle, 1, static_cast<int>(block));
 }
 
+// In a trace a task's iteration is its quorum, counted from 1 (0: several quorums, or none).
+class Iteration {
+  public:
+    explicit Iteration(std::int64_t quorum) {
+        starpu_iteration_push(static_cast<unsigned long>(quorum + 1));
+    }
+    ~Iteration() { starpu_iteration_pop(); }
+    Iteration(const Iteration&) = delete;
+    Iteration& operator=(const Iteration&) = delete;
+};
+
 void end_of_task(void* argument) {
     const std::unique_ptr<task_arguments> arguments(static_cast<task_arguments*>(argument));
     arguments->on_done();
@@ -117,6 +128,7 @@ void Graph::wait_until(const std::function<bool()>& condition, const poll_functi
 }
 
 void Graph::submit(const step& step) {
+    const Iteration quorum(step.quorum);
     switch (step.kind) {
     case step_kind::attend:
         submit_attend(step);
@@ -132,6 +144,7 @@ void Graph::submit(const step& step) {
 
 void Graph::submit_attend(const step& step) {
     auto arguments = std::make_unique<attend_arguments>(run_);
+    arguments->strip = step.strip;
     std::vector<starpu_data_descr> buffers;
     for (std::size_t i = 0; i < step.queries.size(); ++i) {
         const std::int64_t block = step.queries[i];
@@ -168,6 +181,7 @@ void Graph::submit_attend(const step& step) {
 void Graph::submit_merge(const step& step) {
     const std::int64_t block = step.queries.front();
     auto arguments = std::make_unique<merge_arguments>(run_);
+    arguments->strip = step.strip;
     arguments->tokens = plan_.queries.size(block);
     arguments->fresh = step.fresh.front();
     arguments->bytes = 3 * state_bytes(block);
@@ -183,6 +197,7 @@ void Graph::submit_merge(const step& step) {
 void Graph::submit_finalize(const step& step) {
     const std::int64_t block = step.queries.front();
     auto arguments = std::make_unique<finalize_arguments>(run_);
+    arguments->strip = step.strip;
     arguments->tokens = plan_.queries.size(block);
     arguments->fresh = step.fresh.front();
     arguments->bytes = 2 * state_bytes(block);
@@ -203,6 +218,7 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     task->where = where_;
     task->name = codelet.name;
     task->flops = static_cast<double>(arguments->flops);
+    task->tag_id = static_cast<starpu_tag_t>(arguments->strip); // shown in traces, else unused
     task->priority = std::min(priority, starpu_sched_get_max_priority());
     task->nbuffers = static_cast<int>(buffers.size());
     // StarPU frees these two with free().
