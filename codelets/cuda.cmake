@@ -20,6 +20,7 @@ function(cqsa_cuda_objects target architectures)
 endfunction()
 
 cqsa_cuda_objects(cqsa_cuda_any "80;90-real"
+    attend/mma/attend.cu
     finalize/cuda.cu
     merge/cuda.cu)
 cqsa_cuda_objects(cqsa_cuda_hopper "90a-real"

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/attend/attend.hpp"
 #include "codelets/attend/hopper/hopper.hpp"
+#include "codelets/attend/mma/mma.hpp"
 #include "codelets/cuda/check.hpp"
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
 #include <string>
 
 namespace cqsa::cuda {
@@ -17,52 +19,48 @@ int attribute(cudaDeviceAttr which, int device) {
 }
 
 /// The copy engine takes strides and addresses in units of 16 bytes.
-std::string misaligned(const attend_task& task, const tensor_view& x, std::int64_t heads,
-                       std::int64_t tokens, const char* name) {
+bool misaligned(const attend_task& task, const tensor_view& x, std::int64_t heads,
+                std::int64_t tokens) {
     const auto legal = [](std::int64_t extent, std::int64_t stride) {
         return extent == 1 || (stride > 0 && stride % 8 == 0);
     };
-    if (legal(task.batch, x.batch_stride) && legal(heads, x.head_stride) &&
-        legal(tokens, x.token_stride))
-        return {};
-    return std::string("attend on the GPU needs strides of ") + name +
-           " that are multiples of 16 bytes, and those given are " +
-           std::to_string(x.batch_stride) + ", " + std::to_string(x.head_stride) + " and " +
-           std::to_string(x.token_stride) + " elements.";
+    return !legal(task.batch, x.batch_stride) || !legal(heads, x.head_stride) ||
+           !legal(tokens, x.token_stride) || reinterpret_cast<std::uintptr_t>(x.data) % 16 != 0;
+}
+
+/// Whether the Hopper kernel takes the task.
+bool fits_hopper(const attend_task& task, int device) {
+    if (task.type != data_type::f16 && task.type != data_type::bf16) return false;
+    if (attribute(cudaDevAttrComputeCapabilityMajor, device) != 9) return false;
+    if (hopper::kernel_for(task.head_dim) == nullptr) return false;
+    if (!(task.scale > 0)) return false;
+    for (const query_block& b : task.queries)
+        if (misaligned(task, b.q, task.heads, b.tokens)) return false;
+    for (const key_block& b : task.keys)
+        if (misaligned(task, b.k, task.kv_heads, b.tokens) ||
+            misaligned(task, b.v, task.kv_heads, b.tokens))
+            return false;
+    return true;
 }
 
 } // namespace
 
 std::string attend_unsupported(const attend_task& task, int device) {
-    const std::string type(name_of(task.type));
-    if (task.type != data_type::f16 && task.type != data_type::bf16)
-        return "attend on the GPU has no kernel for " + type + ", only for f16 and bf16.";
+    if (task.type == data_type::f64) return "attend on the GPU has no kernel for f64.";
     const int major = attribute(cudaDevAttrComputeCapabilityMajor, device);
-    if (major != 9)
-        return "attend on the GPU needs compute capability 9.x (Hopper), and device " +
+    if (major < 8)
+        return "attend on the GPU needs compute capability 8.0 or later, and device " +
                std::to_string(device) + " has " + std::to_string(major) + ".x.";
-    if (hopper::kernel_for(task.head_dim) == nullptr)
-        return "attend on the GPU has no kernel for head_dim " + std::to_string(task.head_dim) +
-               ", only for multiples of 8 up to 256.";
-    if (!(task.scale > 0))
-        return "attend on the GPU needs a positive scale, and this one is " +
-               std::to_string(task.scale) + ".";
-    for (const query_block& b : task.queries)
-        if (auto why = misaligned(task, b.q, task.heads, b.tokens, "q"); !why.empty()) return why;
-    for (const key_block& b : task.keys) {
-        if (auto why = misaligned(task, b.k, task.kv_heads, b.tokens, "k"); !why.empty())
-            return why;
-        if (auto why = misaligned(task, b.v, task.kv_heads, b.tokens, "v"); !why.empty())
-            return why;
-    }
+    if (task.head_dim < 1 || task.head_dim > mma::max_head_dim)
+        return "attend on the GPU needs a head_dim from 1 to " + std::to_string(mma::max_head_dim) +
+               ", and this one is " + std::to_string(task.head_dim) + ".";
     return {};
 }
 
 std::size_t attend_workspace_bytes(const attend_task& task, int device) {
-    const hopper::kernel* k = hopper::kernel_for(task.head_dim);
-    return k == nullptr ? 0
-                        : hopper::workspace_bytes(
-                              task, *k, attribute(cudaDevAttrMultiProcessorCount, device));
+    if (!fits_hopper(task, device)) return 0;
+    return hopper::workspace_bytes(task, *hopper::kernel_for(task.head_dim),
+                                   attribute(cudaDevAttrMultiProcessorCount, device));
 }
 
 void attend(const attend_task& task, std::span<std::byte> workspace, void* stream) {
@@ -70,9 +68,13 @@ void attend(const attend_task& task, std::span<std::byte> workspace, void* strea
     check(cudaGetDevice(&device), "asking for the current device");
     if (const std::string why = attend_unsupported(task, device); !why.empty())
         throw Error(error_code::device, why);
-    hopper::attend(task, *hopper::kernel_for(task.head_dim),
-                   attribute(cudaDevAttrMultiProcessorCount, device), workspace,
-                   static_cast<cudaStream_t>(stream));
+    if (fits_hopper(task, device)) {
+        hopper::attend(task, *hopper::kernel_for(task.head_dim),
+                       attribute(cudaDevAttrMultiProcessorCount, device), workspace,
+                       static_cast<cudaStream_t>(stream));
+    } else {
+        mma::attend(task, static_cast<cudaStream_t>(stream));
+    }
 }
 
 } // namespace cqsa::cuda

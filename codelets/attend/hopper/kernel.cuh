@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "codelets/attend/fragment_state.cuh"
 #include "codelets/attend/hopper/parameters.hpp"
 #include "codelets/attend/hopper/schedule.cuh"
-#include "codelets/attend/hopper/softmax.cuh"
 #include "codelets/cuda/wgmma.cuh"
 
 /// attend on Hopper, after FlashAttention-3 (Shah et al., arXiv 2407.08608).
@@ -221,76 +221,6 @@ __device__ inline void rescale(float (&o)[N], float2 factor) {
     }
 }
 
-// ---------------------------------------------------------------- consumer: state
-
-/// e^(m) in the state's units against 2^offset in the kernel's: the exponent (base 2) of the factor
-/// between sums that refer to them. In double, since both may be large.
-__device__ inline float unit_exponent(float m, float offset) {
-    constexpr double log2_e = 1.4426950408889634;
-    return m == -infinity ? 0.F : static_cast<float>(m * log2_e - offset);
-}
-
-template<int N>
-__device__ inline void clear_state(float (&o)[N], row_state& rows) {
-#pragma unroll
-    for (int i = 0; i < N; ++i)
-        o[i] = 0.F;
-    rows = {{-infinity, -infinity}, {0.F, 0.F}};
-}
-
-/// Reads the rows' state from memory. The quad's sum goes to its first lane.
-template<int N>
-__device__ inline void load_state(float (&o)[N], row_state& rows, const launch_parameters& p,
-                                  const row_tile& tile, int row, int lane) {
-    const query_entry& q = p.queries[tile.query_block];
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-        const int token = tile.row + row + 8 * r;
-        if (token >= q.tokens) continue;
-        const std::int64_t index = static_cast<std::int64_t>(tile.head) * q.tokens + token;
-        const float m = q.m[index];
-        rows.max[r] = m / p.scale;
-        const float factor = ptx::exp2(unit_exponent(m, offset_of(rows.max[r], p.scale_log2)));
-        rows.sum[r] = lane % 4 == 0 ? q.l[index] * factor : 0.F;
-        const float* acc = q.acc + index * p.head_dim + lane % 4 * 2;
-#pragma unroll
-        for (int i = 0; i < N / 4; ++i) {
-            if (8 * i + lane % 4 * 2 >= p.head_dim) continue;
-            const float2 two = *reinterpret_cast<const float2*>(acc + 8 * i);
-            o[4 * i + 2 * r] = two.x * factor;
-            o[4 * i + 2 * r + 1] = two.y * factor;
-        }
-    }
-}
-
-template<int N>
-__device__ inline void store_state(const float (&o)[N], row_state& rows, const launch_parameters& p,
-                                   const row_tile& tile, int row, int lane) {
-    const query_entry& q = p.queries[tile.query_block];
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-        float sum = rows.sum[r];
-        sum += __shfl_xor_sync(0xFFFFFFFF, sum, 1);
-        sum += __shfl_xor_sync(0xFFFFFFFF, sum, 2);
-        const int token = tile.row + row + 8 * r;
-        if (token >= q.tokens) continue;
-        const std::int64_t index = static_cast<std::int64_t>(tile.head) * q.tokens + token;
-        const float m = rows.max[r] * p.scale;
-        const float factor = ptx::exp2(-unit_exponent(m, offset_of(rows.max[r], p.scale_log2)));
-        if (lane % 4 == 0) {
-            q.m[index] = m;
-            q.l[index] = sum * factor;
-        }
-        float* acc = q.acc + index * p.head_dim + lane % 4 * 2;
-#pragma unroll
-        for (int i = 0; i < N / 4; ++i) {
-            if (8 * i + lane % 4 * 2 >= p.head_dim) continue;
-            *reinterpret_cast<float2*>(acc + 8 * i) =
-                make_float2(o[4 * i + 2 * r] * factor, o[4 * i + 2 * r + 1] * factor);
-        }
-    }
-}
-
 // ---------------------------------------------------------------- consumer: tiles in parts
 
 /// Leaves this warp's part of a split tile in the workspace. True in the warp that came last: its
@@ -389,8 +319,21 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     float o[Shape::head_dim / 2];
     row_state rows;
 
+    const auto place = [&](const row_tile& tile) {
+        const query_entry& block = p.queries[tile.query_block];
+        return fragment_place{.acc = block.acc,
+                              .m = block.m,
+                              .l = block.l,
+                              .first = static_cast<std::int64_t>(tile.head) * block.tokens,
+                              .tokens = block.tokens,
+                              .row = tile.row + row,
+                              .head_dim = p.head_dim,
+                              .lane = lane,
+                              .scale = p.scale,
+                              .scale_log2 = p.scale_log2};
+    };
     const auto mask = [&](key_tile_mask visible) {
-        if (group * 64 < visible.clear) mask_scores(s, visible, row, lane);
+        if (group * 64 < visible.clear) mask_scores(s, visible.keys - 1, visible.edge + row, lane);
     };
 
     while (true) {
@@ -402,7 +345,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         const bool fresh = p.queries[query_block].fresh;
         const bool touched = fresh || key_tiles > 0 || shared.tiles[tile_slot.slot()].split >= 0;
         if (touched && !fresh && shared.tiles[tile_slot.slot()].part == 0)
-            load_state(o, rows, p, shared.tiles[tile_slot.slot()], row, lane);
+            load_state<true>(o, rows, place(shared.tiles[tile_slot.slot()]));
         if (key_tiles > 0) {
             ptx::barrier_wait(&shared.query_full, query_parity);
             query_parity ^= 1;
@@ -469,7 +412,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         const row_tile& tile = shared.tiles[tile_slot.slot()];
         const bool complete =
             tile.split < 0 || combine_parts<Shape>(o, rows, p, tile, group, warp, lane);
-        if (complete && touched) store_state(o, rows, p, tile, row, lane);
+        if (complete && touched) store_state<true>(o, rows, place(tile));
         __syncwarp();
         arrive(&shared.tile_empty[tile_slot.slot()]);
         tile_slot.advance();
