@@ -6,9 +6,9 @@ target_sources(cqsa_codelets PRIVATE
     attend/cuda.cpp
     attend/hopper/launch.cpp)
 
-# cqsa_cuda_objects(TARGET ARCHITECTURES SOURCES...): kernels for these architectures, as part of
-# cqsa_codelets.
-function(cqsa_cuda_objects target architectures)
+# cqsa_cuda_objects(TARGET PARENT ARCHITECTURES SOURCES...): kernels for these architectures, as part
+# of the target PARENT.
+function(cqsa_cuda_objects target parent architectures)
     add_library(${target} OBJECT ${ARGN})
     cqsa_target(${target})
     target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
@@ -16,14 +16,14 @@ function(cqsa_cuda_objects target architectures)
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${architectures}")
     # CMake 3.25 does not know the standards of nvcc 13.
     target_compile_options(${target} PRIVATE -std=c++20 -lineinfo)
-    target_sources(cqsa_codelets PRIVATE $<TARGET_OBJECTS:${target}>)
+    target_sources(${parent} PRIVATE $<TARGET_OBJECTS:${target}>)
 endfunction()
 
-cqsa_cuda_objects(cqsa_cuda_any "80;90-real"
+cqsa_cuda_objects(cqsa_cuda_any cqsa_codelets "80;90-real"
     attend/mma/attend.cu
     finalize/cuda.cu
     merge/cuda.cu)
-cqsa_cuda_objects(cqsa_cuda_hopper "90a-real"
+cqsa_cuda_objects(cqsa_cuda_hopper cqsa_codelets "90a-real"
     attend/hopper/d32.cu
     attend/hopper/d64.cu
     attend/hopper/d96.cu
