@@ -133,8 +133,8 @@ void lists(Report& report, std::int64_t dim) {
     for (const bool causal : {true, false}) {
         const attention_case whole{.head_dim = dim, .causal = causal};
         attention_case cut = whole;
-        cut.block_tokens = 4224;
-        report.ratio("blocks of 4224 tokens against one, 64K, d=" + std::to_string(dim) +
+        cut.block_tokens = 3840;
+        report.ratio("blocks of 3840 tokens against one, 64K, d=" + std::to_string(dim) +
                          (causal ? ", causal" : ", dense"),
                      attention_rate(cut), attention_rate(whole), "TFLOP/s");
     }
@@ -167,7 +167,7 @@ void graph(Report& report, std::int64_t dim) {
                          attention_rate({.head_dim = dim,
                                          .tokens = strip * k1024,
                                          .kv_tokens = segment * k1024,
-                                         .block_tokens = 4096,
+                                         .block_tokens = 3840,
                                          .launches = 8}),
                          whole, "TFLOP/s");
         }

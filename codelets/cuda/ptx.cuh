@@ -69,7 +69,7 @@ __device__ inline void named_barrier_arrive(int id, int threads) {
 constexpr std::uint64_t evict_first = 0x12F0000000000000;
 constexpr std::uint64_t evict_last = 0x14F0000000000000;
 
-__device__ inline void load_tensor_map(const CUtensorMap* map) {
+__device__ inline void prefetch_tensor_map(const CUtensorMap* map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 

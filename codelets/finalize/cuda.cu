@@ -26,46 +26,63 @@ struct finalize_parameters {
     bool fresh;
 };
 
-/// One grid row per (batch, head); a group of lanes per token.
+/// One grid row per (batch, head); a group of lanes takes `rows_at_once` tokens, whose loads are
+/// all on their way before the first is used.
+constexpr int rows_at_once = 4;
+
+template<class Out>
+struct alignas(4 * sizeof(Out)) out_quad {
+    Out x[4];
+};
+
 template<class State, class Out>
 __global__ void __launch_bounds__(row_threads)
     finalize_kernel(const __grid_constant__ finalize_parameters<State, Out> p) {
-    const std::int64_t token =
-        (static_cast<std::int64_t>(blockIdx.x) * row_threads + threadIdx.x) / p.lanes;
+    const int groups = row_threads / p.lanes;
     const int lane = static_cast<int>(threadIdx.x) % p.lanes;
-    if (token >= p.tokens) return;
+    const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * groups * rows_at_once +
+                               static_cast<int>(threadIdx.x) / p.lanes;
+    const bool wide = p.columns % 4 == 0;
+    const int step = wide ? 4 : 1;
     for (std::int64_t bh = blockIdx.y; bh < p.batch_heads; bh += gridDim.y) {
         const std::int64_t b = bh / p.heads;
         const std::int64_t h = bh % p.heads;
-        const std::int64_t row = bh * p.tokens + token;
-        const State l = p.fresh ? State{0} : p.l[row];
-        const State scale = l == State{0} ? State{0} : State{1} / l;
-        if (lane == 0 && p.lse != nullptr)
-            p.lse[b * p.lse_batch + h * p.lse_head + token * p.lse_token] =
-                l == State{0} ? -INFINITY : p.m[row] + log(l);
-        Out* out = p.out + b * p.out_batch + h * p.out_head + token * p.out_token;
-        const State* acc = p.acc + row * p.columns;
-        const bool wide = p.columns % 4 == 0;
-        const int step = wide ? 4 : 1;
         for (std::int64_t c = step * lane; c < p.columns; c += step * p.lanes) {
-            quad<State> x{};
-            if (l != State{0}) {
+            quad<State> x[rows_at_once] = {};
+            State l[rows_at_once] = {};
+            State m[rows_at_once] = {};
+#pragma unroll
+            for (int i = 0; i < rows_at_once; ++i) {
+                const std::int64_t token = first + i * groups;
+                if (token >= p.tokens || p.fresh) continue;
+                const std::int64_t row = bh * p.tokens + token;
+                l[i] = p.l[row];
+                m[i] = p.m[row];
                 if (wide) {
-                    x = *reinterpret_cast<const quad<State>*>(acc + c);
+                    x[i] = *reinterpret_cast<const quad<State>*>(p.acc + row * p.columns + c);
                 } else {
-                    x.x[0] = acc[c];
+                    x[i].x[0] = p.acc[row * p.columns + c];
                 }
             }
-            struct alignas(4 * sizeof(Out)) {
-                Out x[4];
-            } y;
-            for (int i = 0; i < 4; ++i)
-                y.x[i] = static_cast<Out>(x.x[i] * scale);
-            if (wide && reinterpret_cast<std::uintptr_t>(out + c) % sizeof(y) == 0) {
-                *reinterpret_cast<decltype(y)*>(out + c) = y;
-            } else {
-                for (int i = 0; i < step; ++i)
-                    out[c + i] = y.x[i];
+#pragma unroll
+            for (int i = 0; i < rows_at_once; ++i) {
+                const std::int64_t token = first + i * groups;
+                if (token >= p.tokens) continue;
+                const State scale = l[i] == State{0} ? State{0} : State{1} / l[i];
+                if (c == 0 && p.lse != nullptr)
+                    p.lse[b * p.lse_batch + h * p.lse_head + token * p.lse_token] =
+                        l[i] == State{0} ? -INFINITY : m[i] + log(l[i]);
+                Out* out = p.out + b * p.out_batch + h * p.out_head + token * p.out_token + c;
+                out_quad<Out> y;
+#pragma unroll
+                for (int e = 0; e < 4; ++e)
+                    y.x[e] = static_cast<Out>(x[i].x[e] * scale);
+                if (wide && reinterpret_cast<std::uintptr_t>(out) % sizeof(y) == 0) {
+                    *reinterpret_cast<out_quad<Out>*>(out) = y;
+                } else {
+                    for (int e = 0; e < step; ++e)
+                        out[e] = y.x[e];
+                }
             }
         }
     }
@@ -90,7 +107,8 @@ void launch(const finalize_task& task, cudaStream_t stream) {
                                             .lse_token = task.lse.token_stride,
                                             .lanes = lanes_per_row(task.head_dim),
                                             .fresh = task.fresh};
-    const std::int64_t blocks = (task.tokens * p.lanes + row_threads - 1) / row_threads;
+    const std::int64_t rows = row_threads / p.lanes * rows_at_once;
+    const std::int64_t blocks = (task.tokens + rows - 1) / rows;
     if (blocks == 0 || p.batch_heads == 0) return;
     const dim3 grid(static_cast<unsigned>(blocks),
                     static_cast<unsigned>(std::min<std::int64_t>(p.batch_heads, 65535)));

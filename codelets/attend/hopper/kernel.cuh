@@ -449,6 +449,12 @@ __global__ void __launch_bounds__(Shape::threads, 1)
         ptx::lower_registers<Shape::producer_registers>();
         if (threadIdx.x == 0) produce_keys<Shape>(p, shared);
         if (threadIdx.x == 32) produce_values<Shape>(p, shared);
+        if (threadIdx.x >= 64) {
+            for (int j = static_cast<int>(threadIdx.x) - 64; j < p.key_blocks; j += 64) {
+                ptx::prefetch_tensor_map(&p.key_maps[j]);
+                ptx::prefetch_tensor_map(&p.value_maps[j]);
+            }
+        }
     } else {
         ptx::raise_registers<Shape::consumer_registers>();
         consume<Shape, Element>(p, shared);

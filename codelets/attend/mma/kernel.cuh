@@ -10,8 +10,9 @@
 /// attend with mma.sync, after FlashAttention-2 (Dao, arXiv 2307.08691).
 ///
 /// A CTA of four warps takes 64 query rows of one head, a warp 16 of them. Q lies in shared memory;
-/// tiles of 32 keys and values come through a ring of two slots (cp.async). S, P and O stay in
-/// registers. All products are TF32 with fp32 sums:
+/// tiles of 32 keys and 32 values have a slot each, which is filled again (cp.async) while the
+/// other is in use; three CTAs a multiprocessor hide the rest. S, P and O stay in registers. All
+/// products are TF32 with fp32 sums:
 ///  - f16 and bf16 are exact in TF32, so one product does; the weights are rounded to TF32 (11
 ///  bits).
 ///  - f32 operands are split in two TF32 terms, x = hi + lo, and x·y = lo·hi + hi·lo + hi·hi leaves
@@ -34,8 +35,8 @@ template<class Element, int HeadDim>
 struct shared_memory {
     static constexpr int pitch = HeadDim + 16 / static_cast<int>(sizeof(Element));
     Element query[tile_rows][pitch];
-    Element keys[2][tile_keys][pitch];
-    Element values[2][tile_keys][pitch];
+    Element keys[tile_keys][pitch];
+    Element values[tile_keys][pitch];
 };
 
 __device__ inline float to_float(float x) {
@@ -48,19 +49,39 @@ __device__ inline float to_float(__nv_bfloat16 x) {
     return __bfloat162float(x);
 }
 
+/// Two neighbouring elements, the first at an even column.
+__device__ inline float2 pair_at(const float* x) {
+    return *reinterpret_cast<const float2*>(x);
+}
+__device__ inline float2 pair_at(const __half* x) {
+    return __half22float2(*reinterpret_cast<const __half2*>(x));
+}
+__device__ inline float2 pair_at(const __nv_bfloat16* x) {
+    return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(x));
+}
+
 /// An operand element as one or two TF32 terms.
 struct terms {
     std::uint32_t high;
     std::uint32_t low;
 };
 
+/// high is rounded to 10 bits of mantissa; of low the hardware takes as many. A NaN stays in low.
 template<bool Split>
 __device__ inline terms split(float x) {
     const std::uint32_t bits = __float_as_uint(x);
     if constexpr (!Split) return {bits, 0};
-    // To nearest, 10 bits of mantissa; the hardware itself drops the bits below.
     const std::uint32_t high = (bits + 0x1000) & 0xFFFFE000;
-    return {high, __float_as_uint(x - __uint_as_float(high)) + 0x1000};
+    return {high, __float_as_uint(x - __uint_as_float(high))};
+}
+
+/// A weight, which no 16-bit type holds exactly, as a left operand.
+template<bool Split>
+__device__ inline terms split_weight(float x) {
+    if constexpr (Split) return split<true>(x);
+    std::uint32_t rounded;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+    return {rounded, 0};
 }
 
 /// c += a·b, 16×8×8 (PTX ISA, mma.m16n8k8 for .tf32).
@@ -169,7 +190,7 @@ class KeyWalk {
 };
 
 template<class Element, int HeadDim>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, HeadDim <= 128 ? 3 : 1)
     attend_kernel(const __grid_constant__ launch_parameters p) {
     constexpr bool exact = split_terms<Element>;
     extern __shared__ __align__(16) std::byte memory[];
@@ -188,21 +209,26 @@ __global__ void __launch_bounds__(threads)
     const auto at = [&](const tensor_view& x, int h) {
         return static_cast<const Element*>(x.data) + batch * x.batch_stride + h * x.head_stride;
     };
-    const auto copy_tile = [&](const KeyWalk& walk, int slot) {
-        if (!walk.done()) {
-            const key_entry& b = walk.keys();
-            copy_rows<tile_keys, HeadDim>(shared.keys[slot], at(b.k, kv_head), b.k.token_stride,
-                                          walk.token(), b.tokens, p);
-            copy_rows<tile_keys, HeadDim>(shared.values[slot], at(b.v, kv_head), b.v.token_stride,
-                                          walk.token(), b.tokens, p);
-        }
+    const auto copy_keys = [&](const KeyWalk& walk) {
+        if (!walk.done())
+            copy_rows<tile_keys, HeadDim>(shared.keys, at(walk.keys().k, kv_head),
+                                          walk.keys().k.token_stride, walk.token(),
+                                          walk.keys().tokens, p);
+        commit_copies();
+    };
+    const auto copy_values = [&](const KeyWalk& walk) {
+        if (!walk.done())
+            copy_rows<tile_keys, HeadDim>(shared.values, at(walk.keys().v, kv_head),
+                                          walk.keys().v.token_stride, walk.token(),
+                                          walk.keys().tokens, p);
         commit_copies();
     };
 
     KeyWalk walk(p, query_block, row);
     if (walk.done() && !q.fresh) return;
     copy_rows<tile_rows, HeadDim>(shared.query, at(q.q, head), q.q.token_stride, row, q.tokens, p);
-    copy_tile(walk, 0);
+    copy_keys(walk);
+    copy_values(walk);
 
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int my_row = static_cast<int>(threadIdx.x) / 32 * 16 + lane / 4;
@@ -221,32 +247,29 @@ __global__ void __launch_bounds__(threads)
     clear_state(o, rows);
     if (!q.fresh) load_state<false>(o, rows, place);
 
-    for (int slot = 0; !walk.done(); slot ^= 1) {
+    while (!walk.done()) {
         const int last = walk.last();
         const int edge = walk.edge();
         walk.next();
-        copy_tile(walk, slot ^ 1);
         wait_copies<1>();
-        __syncthreads();
+        __syncthreads(); // the keys are there
 
         float s[tile_keys / 8][4] = {};
+        float small[tile_keys / 8][4] = {};
 #pragma unroll
         for (int i = 0; i < HeadDim / 8; i += 2) {
             float large[tile_keys / 8][4] = {};
-            float small[tile_keys / 8][4] = {};
 #pragma unroll
             for (int ii = i; ii < i + 2; ++ii) {
                 const int column = 8 * ii + lane % 4 * 2;
-                const Element* upper = &shared.query[my_row][column];
-                const Element* lower = &shared.query[my_row + 8][column];
-                const terms a[4] = {split<exact>(to_float(upper[0]) * p.sign),
-                                    split<exact>(to_float(lower[0]) * p.sign),
-                                    split<exact>(to_float(upper[1]) * p.sign),
-                                    split<exact>(to_float(lower[1]) * p.sign)};
+                const float2 upper = pair_at(&shared.query[my_row][column]);
+                const float2 lower = pair_at(&shared.query[my_row + 8][column]);
+                const terms a[4] = {split<exact>(upper.x), split<exact>(lower.x),
+                                    split<exact>(upper.y), split<exact>(lower.y)};
 #pragma unroll
                 for (int j = 0; j < tile_keys / 8; ++j) {
-                    const Element* k = &shared.keys[slot][8 * j + lane / 4][column];
-                    const terms b[2] = {split<exact>(to_float(k[0])), split<exact>(to_float(k[1]))};
+                    const float2 k = pair_at(&shared.keys[8 * j + lane / 4][column]);
+                    const terms b[2] = {split<exact>(k.x), split<exact>(k.y)};
                     product<exact>(large[j], small[j], a, b);
                 }
             }
@@ -254,8 +277,15 @@ __global__ void __launch_bounds__(threads)
             for (int j = 0; j < tile_keys / 8; ++j)
 #pragma unroll
                 for (int e = 0; e < 4; ++e)
-                    s[j][e] += exact ? large[j][e] + small[j][e] : large[j][e];
+                    s[j][e] += large[j][e];
         }
+#pragma unroll
+        for (int j = 0; j < tile_keys / 8; ++j)
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+                s[j][e] = (s[j][e] + small[j][e]) * p.sign;
+        __syncthreads(); // the keys are used
+        copy_keys(walk);
         auto& scores = reinterpret_cast<float(&)[tile_keys / 2]>(s);
         if (last < tile_keys - 1 || edge < tile_keys - 1)
             mask_scores(scores, last, edge + my_row, lane);
@@ -269,8 +299,10 @@ __global__ void __launch_bounds__(threads)
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
                 const float x = s[j][e / 2 + e % 2 * 2];
-                weights[j][e] = exact ? split<exact>(x) : terms{__float_as_uint(x) + 0x1000, 0};
+                weights[j][e] = split_weight<exact>(x);
             }
+        wait_copies<1>();
+        __syncthreads(); // the values are there
 #pragma unroll
         for (int i = 0; i < HeadDim / 8; ++i) {
             float large[4] = {};
@@ -279,15 +311,16 @@ __global__ void __launch_bounds__(threads)
             for (int j = 0; j < tile_keys / 8; ++j) {
                 const int key = 8 * j + lane % 4 * 2;
                 const int column = 8 * i + lane / 4;
-                const terms b[2] = {split<exact>(to_float(shared.values[slot][key][column])),
-                                    split<exact>(to_float(shared.values[slot][key + 1][column]))};
+                const terms b[2] = {split<exact>(to_float(shared.values[key][column])),
+                                    split<exact>(to_float(shared.values[key + 1][column]))};
                 product<exact>(large, small, weights[j], b);
             }
 #pragma unroll
             for (int e = 0; e < 4; ++e)
                 o[4 * i + e] += exact ? large[e] + small[e] : large[e];
         }
-        __syncthreads();
+        __syncthreads(); // the values are used
+        copy_values(walk);
     }
     wait_copies<0>();
     store_state<false>(o, rows, place);
