@@ -93,17 +93,16 @@ class DeviceAttention {
 
 /// What the kernels may differ from the oracle by, norm-wise.
 struct tolerances {
-    double acc; ///< the weights are rounded to the 16-bit type (half a unit in the last place), or
-                ///< everything to f32
+    double acc; ///< each weight is rounded to the 16-bit type (its unit roundoff), or all is f32
     double sum; ///< scores, exponentials and sums are f32: some units of 2^-24
 };
 inline tolerances tolerances_of(data_type type) {
     constexpr double f32 = 1e-6;
     switch (type) {
     case data_type::f16:
-        return {0x1p-12, 4 * f32};
+        return {0x1p-11, 4 * f32};
     case data_type::bf16:
-        return {0x1p-9, 4 * f32};
+        return {0x1p-8, 4 * f32};
     default:
         return {f32, f32};
     }
