@@ -141,16 +141,16 @@ class CutList {
     }
 
     void add_whole_quorums(std::int64_t chunk_tokens) {
-        for (const std::int64_t blocks : {1, 2}) {
+        for (std::int64_t blocks = 1; blocks <= rules_.most_blocks; ++blocks) {
             const block_grid grid = grid_of(divided_up(chunk_tokens, blocks));
             add(grid, quorum_chunks_ * last_chunk(division_, grid.blocks()), true);
         }
     }
 
-    /// Chunks of about `pieces` pieces of one or two blocks. Aligned blocks may make a few pieces
+    /// Chunks of about `pieces` pieces of one or more blocks. Aligned blocks may make a few pieces
     /// less; then slightly shorter blocks may make a number that suits.
     void add_pieces(std::int64_t chunk_tokens, std::int64_t pieces) {
-        for (const std::int64_t blocks : {1, 2}) {
+        for (std::int64_t blocks = 1; blocks <= rules_.most_blocks; ++blocks) {
             block_grid grid = grid_of(divided_up(chunk_tokens, pieces * blocks));
             for (int attempt = 0; attempt < 4; ++attempt) {
                 const std::int64_t chunk = last_chunk(division_, grid.blocks());
@@ -226,8 +226,7 @@ std::vector<side_cut> matching_cuts(const division& division, const side_cut& ot
         add(other.grid.chunk_blocks * parts);
     std::ranges::sort(cuts, std::ranges::greater{},
                       [](const side_cut& cut) { return cut.grid.block_tokens; });
-    const auto repeated = std::ranges::unique(cuts);
-    cuts.erase(repeated.begin(), repeated.end());
+    cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
     return cuts;
 }
 

@@ -35,6 +35,7 @@ struct side_cut {
 struct cut_rules {
     std::int64_t alignment = 1;       ///< blocks are multiples of so many tokens
     std::int64_t pieces_multiple = 1; ///< so are the pieces of a chunk
+    std::int64_t most_blocks = 1;     ///< of a piece, when blocks are free
     bool across_chunks = false;       ///< query_major: pieces of several whole chunks, too
     std::optional<std::int64_t> piece_tokens;
     std::optional<std::int64_t> block_tokens;

@@ -5,6 +5,7 @@
 #include "planner/divide.hpp"
 #include "planner/error.hpp"
 
+#include <algorithm>
 #include <string>
 
 namespace cqsa {
@@ -22,7 +23,7 @@ std::string number(std::int64_t value) {
 template<class... Factors>
 bool countable(Factors... factors) {
     std::int64_t product = 1;
-    for (const std::int64_t factor : {factors...}) {
+    for (const std::int64_t factor : {std::max<std::int64_t>(1, factors)...}) {
         if (__builtin_mul_overflow(product, factor, &product)) return false;
     }
     return product < std::int64_t{1} << 61;
@@ -56,8 +57,8 @@ void check_problem(const problem& p) {
     require(p.head_dim >= 1 && p.head_dim <= 256, input,
             "head_dim must be from 1 to 256, but " + number(p.head_dim) + " came");
     // Per token at most 3 tensors of 256 elements or one state, of 8 bytes each.
-    require(countable(p.batch, p.heads, p.tokens + 1, std::int64_t{16} * 256) &&
-                countable(p.batch, p.heads, p.kv_tokens + 1, std::int64_t{16} * 256),
+    require(countable(p.batch, p.heads, p.tokens, std::int64_t{16} * 256) &&
+                countable(p.batch, p.heads, p.kv_tokens, std::int64_t{16} * 256),
             input,
             "batch " + number(p.batch) + ", heads " + number(p.heads) + ", tokens " +
                 number(p.tokens) + " and kv_tokens " + number(p.kv_tokens) +

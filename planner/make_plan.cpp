@@ -90,11 +90,12 @@ class Search {
         cut_rules rules{.alignment = machine_.alignment,
                         .pieces_multiple =
                             quorum_major && !request_.strip_tokens ? plan.interleave : 1,
+                        .most_blocks = 2,
                         .across_chunks = across,
                         .piece_tokens = request_.strip_tokens,
                         .block_tokens = request_.block_tokens};
         const auto strips = candidate_cuts(division, problem_.tokens, rules);
-        rules.pieces_multiple = 1;
+        rules.pieces_multiple = rules.most_blocks = 1;
         rules.piece_tokens = request_.segment_tokens;
         const auto segments = candidate_cuts(division, problem_.kv_tokens, rules);
         const bool free_cuts =

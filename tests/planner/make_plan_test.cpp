@@ -17,7 +17,7 @@
 namespace cqsa::test {
 namespace {
 
-constexpr std::int64_t MiB = std::int64_t{1} << 20;
+constexpr std::int64_t mebibyte = std::int64_t{1} << 20;
 
 problem causal(std::int64_t tokens) {
     problem problem{.heads = 8, .kv_heads = 8, .tokens = tokens, .kv_tokens = tokens};
@@ -189,6 +189,22 @@ TEST(MakePlan, ComputesShortSequencesInOneTask) {
     EXPECT_EQ(make_plan(causal(0), small_cpu()).tasks, 0);
 }
 
+TEST(MakePlan, ComputesShortSequencesInOneTaskEvenIfTasksCostNothing) {
+    machine machine = small_cpu();
+    machine.cpu_rates.task_seconds = 0;
+    EXPECT_EQ(make_plan(causal(1'000), machine).tasks, 1);
+}
+
+TEST(MakePlan, AvoidsTasksOfManySeconds) {
+    for (const std::int64_t tokens : {1 << 17, 1 << 18, 1 << 19}) {
+        const plan plan = make_plan(causal(tokens), small_cpu());
+        const double pairs = static_cast<double>(plan.strip_blocks * plan.queries.block_tokens) *
+                             static_cast<double>(plan.segment_blocks * plan.keys.block_tokens);
+        const double seconds = static_cast<double>(flops_per_pair(plan.problem)) * pairs / 5e11;
+        EXPECT_LE(seconds, small_cpu().cpu_rates.longest_task_seconds) << to_text(plan);
+    }
+}
+
 TEST(MakePlan, DividesALongSequenceOnACpuIntoMergedQuorums) {
     const plan plan = make_plan(causal(65'536), small_cpu());
     EXPECT_GE(plan.chunks, 7);
@@ -202,27 +218,30 @@ TEST(MakePlan, DividesALongSequenceOnACpuIntoMergedQuorums) {
 
 TEST(MakePlan, KeepsTheStatesOfOneStripOnACpuWithoutMemoryForAll) {
     machine machine = small_cpu();
-    machine.host_bytes = 8 * MiB; // all states are 132 MiB
+    machine.host_bytes = 8 * mebibyte; // all states are 132 MiB
     const plan plan = make_plan(causal(65'536), machine);
     EXPECT_EQ(plan.order, task_order::query_major);
-    EXPECT_LE(plan.predicted.host_bytes, 8 * MiB);
+    EXPECT_LE(plan.predicted.host_bytes, 8 * mebibyte);
 }
 
 TEST(MakePlan, HidesTheBusBehindTheKernelFromAHundredMiBOn) {
     // Strips of about 10 000 queries are enough, whatever the length (DESIGN.md section 3).
     for (const std::int64_t tokens : {std::int64_t{1} << 20, std::int64_t{1} << 21}) {
         const double compute = total_flops(causal(tokens)) / 5e14;
-        EXPECT_LT(make_plan(causal(tokens), h100(128 * MiB)).predicted.seconds, 1.12 * compute);
-        EXPECT_LT(make_plan(causal(tokens), h100(256 * MiB)).predicted.seconds, 1.09 * compute);
-        EXPECT_LT(make_plan(causal(tokens), h100(512 * MiB)).predicted.seconds, 1.05 * compute);
+        EXPECT_LT(make_plan(causal(tokens), h100(128 * mebibyte)).predicted.seconds,
+                  1.12 * compute);
+        EXPECT_LT(make_plan(causal(tokens), h100(256 * mebibyte)).predicted.seconds,
+                  1.09 * compute);
+        EXPECT_LT(make_plan(causal(tokens), h100(512 * mebibyte)).predicted.seconds,
+                  1.05 * compute);
     }
 }
 
 TEST(MakePlan, MergesIndependentQuorumsWhereTheStatesFitTheDevice) {
-    const plan roomy = make_plan(causal(1 << 20), h100(16'384 * MiB));
+    const plan roomy = make_plan(causal(1 << 20), h100(16'384 * mebibyte));
     EXPECT_EQ(roomy.flow, state_flow::merged);
     EXPECT_GE(roomy.chunks, 7);
-    const plan tight = make_plan(causal(1 << 20), h100(256 * MiB));
+    const plan tight = make_plan(causal(1 << 20), h100(256 * mebibyte));
     EXPECT_EQ(tight.order, task_order::query_major);
     EXPECT_EQ(tight.interleave, 2);
     EXPECT_EQ(tight.merges, 0);
@@ -230,22 +249,61 @@ TEST(MakePlan, MergesIndependentQuorumsWhereTheStatesFitTheDevice) {
 
 TEST(MakePlan, KeepsHandlesOutOfSlabsWhereTheBudgetAllows) {
     for (const std::int64_t budget : {96, 128, 512, 4'096}) {
-        const plan plan = make_plan(causal(1 << 20), h100(budget * MiB));
+        const plan plan = make_plan(causal(1 << 20), h100(budget * mebibyte));
         const std::int64_t limit = h100(0).device_allocation.slab_limit_bytes;
         EXPECT_GT(query_block_bytes(plan.problem, plan.queries.block_tokens), limit) << budget;
         EXPECT_GT(key_block_bytes(plan.problem, plan.keys.block_tokens), limit) << budget;
     }
 }
 
+TEST(MakePlan, KeepsHandlesOutOfSlabsEvenWhereThatCostsTime) {
+    machine machine = h100(512 * mebibyte);
+    const plan usual = make_plan(causal(1 << 20), machine);
+    machine.device_allocation.slab_limit_bytes =
+        query_block_bytes(usual.problem, usual.queries.block_tokens);
+    const plan plan = make_plan(causal(1 << 20), machine);
+    EXPECT_GT(query_block_bytes(plan.problem, plan.queries.block_tokens),
+              machine.device_allocation.slab_limit_bytes);
+    EXPECT_GT(key_block_bytes(plan.problem, plan.keys.block_tokens),
+              machine.device_allocation.slab_limit_bytes);
+}
+
+TEST(MakePlan, DividesLongSequencesSoThatEveryTaskBelongsToOneQuorum) {
+    for (const std::int64_t tokens : {1 << 19, 1 << 20}) {
+        for (const std::int64_t budget : {96, 128, 256, 512, 1'024, 2'048}) {
+            const plan plan = make_plan(causal(tokens), h100(budget * mebibyte));
+            EXPECT_GE(plan.chunks, 3) << budget << " MiB";
+            step_stream steps(plan);
+            while (const auto step = steps.next()) {
+                if (step->kind == step_kind::attend) {
+                    ASSERT_GE(step->quorum, 0) << budget << " MiB";
+                }
+            }
+        }
+    }
+}
+
+TEST(MakePlan, PredictsTheBytesOfQuorumsByGoingThroughTheirSteps) {
+    plan_request request;
+    request.chunks = 7;
+    request.order = task_order::quorum_major;
+    const machine machine = h100(512 * mebibyte);
+    const plan plan = make_plan(causal(1 << 19), machine, request);
+    const cost exact = predict_by_simulation(plan, machine, measure_workload(plan));
+    EXPECT_EQ(plan.predicted.h2d_bytes, exact.h2d_bytes);
+    EXPECT_NE(plan.predicted.h2d_bytes, predict(plan, machine, measure_workload(plan)).h2d_bytes);
+}
+
 TEST(MakePlan, IsWithinItsToleranceOfTheFastest) {
     for (const std::int64_t tokens : {65'536, 524'288, 2'097'152}) {
-        for (const std::int64_t budget : {64, 128, 512, 2'048, 16'384}) {
+        for (const std::int64_t budget : {64, 128, 512, 4'096}) {
             plan_request fastest;
             fastest.tolerance = 0;
-            const plan chosen = make_plan(causal(tokens), h100(budget * MiB));
-            const plan best = make_plan(causal(tokens), h100(budget * MiB), fastest);
-            // The estimate of key loads that selects quorum-major plans adds a little.
-            EXPECT_LE(chosen.predicted.seconds, 1.03 * best.predicted.seconds)
+            const plan chosen = make_plan(causal(tokens), h100(budget * mebibyte));
+            const plan best = make_plan(causal(tokens), h100(budget * mebibyte), fastest);
+            // Only independence is worth 2 %; the model's own estimates of key loads add a little.
+            const double limit = chosen.flow == state_flow::merged ? 1.03 : 1.007;
+            EXPECT_LE(chosen.predicted.seconds, limit * best.predicted.seconds)
                 << tokens << " tokens, " << budget << " MiB";
         }
     }
@@ -254,27 +312,41 @@ TEST(MakePlan, IsWithinItsToleranceOfTheFastest) {
 TEST(MakePlan, IsHardlySlowerWithMoreMemory) {
     double last = std::numeric_limits<double>::infinity();
     for (std::int64_t budget = 48; budget <= 32'768; budget = budget * 3 / 2) {
-        const double seconds = make_plan(causal(1 << 20), h100(budget * MiB)).predicted.seconds;
+        const double seconds =
+            make_plan(causal(1 << 20), h100(budget * mebibyte)).predicted.seconds;
         EXPECT_LE(seconds, 1.025 * last) << budget << " MiB"; // the tolerance, twice in part
         last = seconds;
     }
 }
 
 TEST(MakePlan, GivesEveryDeviceStripsOfItsOwn) {
-    const plan one = make_plan(causal(1 << 20), h100(1'024 * MiB));
-    const plan eight = make_plan(causal(1 << 20), h100(1'024 * MiB, 8));
+    const plan one = make_plan(causal(1 << 20), h100(1'024 * mebibyte));
+    const plan eight = make_plan(causal(1 << 20), h100(1'024 * mebibyte, 8));
     EXPECT_GE(eight.interleave, 8);
     EXPECT_TRUE(eight.order == task_order::query_major || eight.flow == state_flow::merged);
     EXPECT_LT(eight.predicted.seconds, one.predicted.seconds / 7);
+    // Quorums that continue each other's states would wait for each other.
+    plan_request request;
+    request.order = task_order::quorum_major;
+    EXPECT_EQ(make_plan(causal(1 << 20), h100(1'024 * mebibyte, 8), request).flow,
+              state_flow::merged);
 }
 
-TEST(MakePlan, GivesAllQuorumsOfAPerfectSetEqualCausalChunks) {
-    plan_request request;
-    request.chunks = 7;
-    request.order = task_order::quorum_major;
-    const plan plan = make_plan(causal(1 << 20), h100(1'024 * MiB), request);
-    EXPECT_EQ(plan.queries.chunk_blocks * plan.queries.block_tokens,
-              plan.keys.chunk_blocks * plan.keys.block_tokens);
+TEST(MakePlan, GivesQueriesAndKeysTheSameChunksWhereTimeAllows) {
+    int equal = 0;
+    for (const std::int64_t chunks : {7, 13, 21, 31}) {
+        for (const std::int64_t budget : {256, 512, 1'024, 4'096}) {
+            plan_request request;
+            request.chunks = chunks;
+            request.order = task_order::quorum_major;
+            const plan plan = make_plan(causal(1 << 20), h100(budget * mebibyte), request);
+            equal += plan.queries.chunk_blocks * plan.queries.block_tokens ==
+                             plan.keys.chunk_blocks * plan.keys.block_tokens
+                         ? 1
+                         : 0;
+        }
+    }
+    EXPECT_GE(equal, 14); // of 16
 }
 
 TEST(MakePlan, FollowsWishesForStripsAndSegments) {
@@ -282,12 +354,13 @@ TEST(MakePlan, FollowsWishesForStripsAndSegments) {
     request.chunks = 7;
     request.strip_tokens = 10'000;
     request.segment_tokens = 5'000;
-    const plan plan = make_plan(causal(1 << 20), h100(512 * MiB), request);
+    const plan plan = make_plan(causal(1 << 20), h100(512 * mebibyte), request);
     EXPECT_NEAR(static_cast<double>(plan.strip_blocks * plan.queries.block_tokens), 10'000, 300);
     EXPECT_NEAR(static_cast<double>(plan.segment_blocks * plan.keys.block_tokens), 5'000, 200);
     request = {};
     request.block_tokens = 1'000; // made a multiple of the alignment
-    EXPECT_EQ(make_plan(causal(1 << 20), h100(512 * MiB), request).queries.block_tokens, 1'024);
+    EXPECT_EQ(make_plan(causal(1 << 20), h100(512 * mebibyte), request).queries.block_tokens,
+              1'024);
 }
 
 TEST(MakePlan, CanHoldAWholeQuorumAtOnce) {
@@ -296,13 +369,13 @@ TEST(MakePlan, CanHoldAWholeQuorumAtOnce) {
     request.order = task_order::quorum_major;
     request.flow = state_flow::merged;
     request.strip_tokens = request.segment_tokens = 65'536;
-    const plan plan = make_plan(causal(65'536), h100(1'024 * MiB), request);
+    const plan plan = make_plan(causal(65'536), h100(1'024 * mebibyte), request);
     EXPECT_EQ(plan.tasks, 7);
 }
 
 TEST(MakePlan, TakesABillionTokens) {
     for (const std::int64_t budget : {128, 1'024, 65'536}) {
-        const plan plan = make_plan(causal(1'000'000'000), h100(budget * MiB));
+        const plan plan = make_plan(causal(1'000'000'000), h100(budget * mebibyte));
         EXPECT_GT(plan.tasks, 0);
         EXPECT_EQ(plan.predicted.flops, total_flops(plan.problem));
         step_stream steps(plan);
@@ -333,7 +406,7 @@ TEST(MakePlan, RefusesProblemsThatMakeNoSense) {
 
 TEST(MakePlan, RefusesMachinesThatMakeNoSense) {
     const auto refuses = [](auto change) {
-        machine machine = h100(1'024 * MiB);
+        machine machine = h100(1'024 * mebibyte);
         machine.cpu = true;
         machine.cpu_rates = small_cpu().cpu_rates;
         change(machine);

@@ -171,6 +171,11 @@ TEST(HostBytes, AddTheWorkspaceAndSpareStatesThatDevicesKeep) {
     cpu.cpu = true;
     cpu.cpu_workspace = [](const cqsa::problem&, std::int64_t, std::int64_t) { return 77; };
     EXPECT_EQ(host_bytes(plan, cpu), all_states + 77);
+    plan.flow = state_flow::merged;
+    plan.interleave = 3;
+    EXPECT_EQ(host_bytes(plan, cpu), all_states + (3 + 1) * state_block_bytes(problem, 10) + 77);
+    plan.flow = state_flow::continued;
+    plan.interleave = 1;
     plan.order = task_order::query_major;
     EXPECT_EQ(host_bytes(plan, cpu), 2 * state_block_bytes(problem, 10) + 77);
     EXPECT_EQ(host_bytes(plan, one_gpu(least)), 0);
