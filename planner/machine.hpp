@@ -19,8 +19,8 @@ struct rates {
     double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
                               ///< the strip's queries and results
     double pin_bytes_per_second = 0;     ///< devices only: pinning host memory for states; 0: free
-    double shortest_task_seconds = 0.01; ///< shorter tasks are avoided where that is possible
-    double longest_task_seconds = 2; ///< and longer ones too: progress, stopping and balance suffer
+    double shortest_task_seconds = 0.01; ///< shorter tasks are avoided …
+    double longest_task_seconds = 2; ///< … and longer ones: progress, stopping and balance suffer
 };
 
 /// How memory is handed out. Requests up to slab_limit_bytes share slabs of slab_bytes (0: there

@@ -28,6 +28,10 @@ constexpr std::int64_t quickly_simulated_keys = 100'000;
 
 // Differences that the model cannot tell.
 constexpr double same_time = 0.005;
+// What tasks of a good length may cost.
+constexpr double length_loss = 0.05;
+// The model does not know how slow slabs are.
+constexpr double any_loss = std::numeric_limits<double>::infinity();
 
 struct candidate {
     cqsa::plan plan;
@@ -203,10 +207,22 @@ class Search {
                 "do not");
 }
 
-/// Drops the candidates that do not pass, if any does.
+double predicted_seconds(const candidate& one) {
+    return one.plan.predicted.seconds;
+}
+
+/// Drops the candidates that do not pass, if any does and the fastest of those that do takes no
+/// more than (1 + most_loss) times as long as the fastest of all.
 template<class Test>
-void prefer(std::vector<candidate>& candidates, Test passes) {
-    if (std::ranges::none_of(candidates, passes)) return;
+void prefer(std::vector<candidate>& candidates, double most_loss, Test passes) {
+    constexpr double never = std::numeric_limits<double>::infinity();
+    double fastest = never;
+    double fastest_passing = never;
+    for (const candidate& one : candidates) {
+        fastest = std::min(fastest, predicted_seconds(one));
+        if (passes(one)) fastest_passing = std::min(fastest_passing, predicted_seconds(one));
+    }
+    if (fastest_passing == never || fastest_passing > (1 + most_loss) * fastest) return;
     std::erase_if(candidates, [&](const candidate& one) { return !passes(one); });
 }
 
@@ -232,9 +248,10 @@ bool has_equal_chunks(const candidate& one) {
 
 /// Drops those slower than the fastest by more than the tolerance.
 void keep_fast(std::vector<candidate>& candidates, double tolerance) {
-    const auto seconds = [](const candidate& one) { return one.plan.predicted.seconds; };
-    const double limit = (1 + tolerance) * seconds(std::ranges::min(candidates, {}, seconds));
-    std::erase_if(candidates, [&](const candidate& one) { return seconds(one) > limit; });
+    const double fastest = predicted_seconds(std::ranges::min(candidates, {}, predicted_seconds));
+    std::erase_if(candidates, [&](const candidate& one) {
+        return predicted_seconds(one) > (1 + tolerance) * fastest;
+    });
 }
 
 /// Drops those that have less of something than the best.
@@ -255,18 +272,18 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     if (candidates.empty()) refuse(search, machine);
 
     const rates& rates = machine.devices > 0 ? machine.device_rates : machine.cpu_rates;
-    prefer(candidates, [](const candidate& one) { return one.outside_slabs; });
+    prefer(candidates, any_loss, [](const candidate& one) { return one.outside_slabs; });
     const auto fewest_tasks = std::ranges::min(candidates, {}, [](const candidate& one) {
                                   return one.plan.tasks;
                               }).plan.tasks;
     const bool all_short = std::ranges::none_of(candidates, [&](const candidate& one) {
         return one.mean_task_seconds >= rates.shortest_task_seconds;
     });
-    prefer(candidates, [&](const candidate& one) {
+    prefer(candidates, length_loss, [&](const candidate& one) {
         return all_short ? one.plan.tasks == fewest_tasks
                          : one.mean_task_seconds >= rates.shortest_task_seconds;
     });
-    prefer(candidates, [&](const candidate& one) {
+    prefer(candidates, length_loss, [&](const candidate& one) {
         return one.longest_task_seconds <= rates.longest_task_seconds;
     });
     keep_fast(candidates, request.tolerance);
@@ -274,8 +291,7 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     keep_fast(candidates, std::min(request.tolerance, same_time));
     keep_most(candidates, visible_quorums);
     keep_most(candidates, has_equal_chunks);
-    const candidate& best = std::ranges::min(
-        candidates, {}, [](const candidate& one) { return one.plan.predicted.seconds; });
+    const candidate& best = *std::ranges::min_element(candidates, {}, predicted_seconds);
     // The closed form is exact for segments of one block in query-major order.
     plan chosen = best.plan;
     const bool exact = chosen.order == task_order::query_major && chosen.segment_blocks == 1;

@@ -93,9 +93,9 @@ working_set device_working_set(const plan& plan, const machine& machine) {
 residency device_residency(const plan& plan, const machine& machine) {
     const problem& p = plan.problem;
     block_counts counts = count_blocks(plan, strips_per_device(plan, machine));
+    const std::int64_t workspace = workspace_bytes(machine.device_workspace, plan);
     const auto bytes_with = [&](const block_counts& kept) {
         AllocatedBytes bytes = allocate(plan, machine, kept);
-        const std::int64_t workspace = workspace_bytes(machine.device_workspace, plan);
         if (workspace > 0) bytes.add(1, workspace);
         return bytes.total();
     };

@@ -195,6 +195,13 @@ TEST(MakePlan, ComputesShortSequencesInOneTaskEvenIfTasksCostNothing) {
     EXPECT_EQ(make_plan(causal(1'000), machine).tasks, 1);
 }
 
+TEST(MakePlan, TakesShortTasksWhereLongOnesWouldCostMore) {
+    machine machine = h100(96 * mebibyte);
+    const double seconds = make_plan(causal(1 << 20), machine).predicted.seconds;
+    machine.device_rates.shortest_task_seconds = 5e-4; // would leave only lone strips
+    EXPECT_LT(make_plan(causal(1 << 20), machine).predicted.seconds, 1.03 * seconds);
+}
+
 TEST(MakePlan, AvoidsTasksOfManySeconds) {
     for (const std::int64_t tokens : {1 << 17, 1 << 18, 1 << 19}) {
         const plan plan = make_plan(causal(tokens), small_cpu());
