@@ -28,9 +28,9 @@ class Tile {
 
   public:
     static constexpr std::int64_t tile_rows = 64;
-    static constexpr std::int64_t tile_keys = 256;
+    static constexpr std::int64_t tile_keys = 512;
     /// Units in a row of queries or weights: rows start in different cache sets.
-    static constexpr int stride = 256 + 64 / sizeof(unit);
+    static constexpr int stride = larger(256, tile_keys) + 64 / sizeof(unit);
     static_assert(sizeof(unit) == sizeof(scalar), "weights replace scores in place");
 
     explicit Tile(const tile_job& job)
