@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tool/host_buffer.hpp"
 
+#include "planner/describe.hpp"
 #include "planner/error.hpp"
-#include "runtime/tool/quantities.hpp"
 
 #include <sys/mman.h>
 #include <utility>
@@ -13,8 +13,7 @@ HostBuffer::HostBuffer(std::int64_t bytes) : size_(static_cast<std::size_t>(byte
     void* memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
-        throw Error(error_code::does_not_fit, "the system refuses " +
-                                                  text_of_bytes(static_cast<double>(bytes)) +
+        throw Error(error_code::does_not_fit, "the system refuses " + bytes_for_people(bytes) +
                                                   " of main memory for an array");
     data_ = memory;
     ::madvise(data_, size_, MADV_HUGEPAGE);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tool/operands.hpp"
 
+#include "planner/describe.hpp"
 #include "runtime/files/random_array.hpp"
 #include "runtime/files/text.hpp"
 #include "runtime/host_memory.hpp"
-#include "runtime/tool/quantities.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <limits>
 #include <utility>
 
 namespace cqsa::tool {
@@ -186,19 +187,22 @@ void check_output_names(const request& request, const input_set& inputs) {
 }
 
 void check_host_memory(const request& request, const input_set& inputs) {
-    double bytes = 0;
+    std::int64_t bytes = 0;
+    const auto add = [&](std::int64_t more) {
+        if (__builtin_add_overflow(bytes, more, &bytes))
+            bytes = std::numeric_limits<std::int64_t>::max();
+    };
     if (request.random)
         for (const tensor& t : inputs.tensors)
-            bytes += static_cast<double>(bytes_of_tensor(t));
-    if (request.out.empty()) bytes += static_cast<double>(out_bytes(inputs.problem));
-    if (request.lse.empty() && needs_lse(request))
-        bytes += static_cast<double>(lse_bytes(inputs.problem));
-    const auto available = static_cast<double>(read_host_memory().available_bytes);
+            add(bytes_of_tensor(t));
+    if (request.out.empty()) add(out_bytes(inputs.problem));
+    if (request.lse.empty() && needs_lse(request)) add(lse_bytes(inputs.problem));
+    const std::int64_t available = read_host_memory().available_bytes;
     if (bytes > available)
         throw Error(error_code::does_not_fit,
                     fmt::format("the arrays that are not in files take {} of main memory, but {} "
                                 "are available",
-                                text_of_bytes(bytes), text_of_bytes(available)));
+                                bytes_for_people(bytes), bytes_for_people(available)));
 }
 
 OutputSet::OutputSet(const request& request, const input_set& inputs) {

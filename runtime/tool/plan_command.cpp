@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "planner/describe.hpp"
 #include "runtime/tool/commands.hpp"
 #include "runtime/tool/operands.hpp"
 #include "runtime/tool/report.hpp"
 
 #include <cstdio>
-#include <fmt/format.h>
 
 namespace cqsa::tool {
 
@@ -14,7 +14,7 @@ void run_plan(const request& request) {
     const plan plan = plan_attention(inputs.problem, request.options);
     if (!request.json.empty()) write_report(request.json, json_of(plan));
     if (request.json == "-") return;
-    fmt::print("{}\n{}\n", text_of(plan.problem), text_of(plan));
+    std::fputs(describe(plan).c_str(), stdout);
     flush_stdout();
 }
 

@@ -3,6 +3,7 @@
 
 #include "runtime/tool/quantities.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fmt/format.h>
@@ -20,17 +21,14 @@ bool is_terminal() {
 
 } // namespace
 
-std::string progress_text(const progress& progress) {
-    const auto done = static_cast<double>(progress.flops_done);
-    const auto total = static_cast<double>(progress.flops_total);
-    const double share = total > 0 ? done / total : 1;
+std::string progress_text(const progress& progress, double flops_per_second) {
+    const double share = progress.flops_total > 0 ? progress.flops_done / progress.flops_total : 1;
     std::string text = fmt::format("{:6.1f} %", 100 * share);
-    if (done <= 0 || progress.seconds <= 0) return text;
-    const double whole = progress.seconds / share;
-    return text + fmt::format("   {}   {} of about {}, {} left",
-                              text_of_rate(done / progress.seconds),
-                              text_of_seconds(progress.seconds), text_of_seconds(whole),
-                              text_of_seconds(whole - progress.seconds));
+    if (flops_per_second <= 0) return text;
+    const double whole = std::max(progress.flops_total / flops_per_second, progress.seconds);
+    return text + fmt::format("   {}   {} of about {}, {} left", text_of_rate(flops_per_second),
+                              text_of_clock(progress.seconds), text_of_clock(whole),
+                              text_of_clock(whole - progress.seconds));
 }
 
 ProgressLine::ProgressLine(bool quiet, bool verbose)
@@ -41,11 +39,15 @@ void ProgressLine::wipe() {
 }
 
 void ProgressLine::show(const progress& progress) {
+    if (progress.flops_done > flops_done_ && progress.seconds > 0) {
+        flops_done_ = progress.flops_done;
+        flops_per_second_ = progress.flops_done / progress.seconds;
+    }
     if (terminal_) {
-        show(progress_text(progress));
+        show(progress_text(progress, flops_per_second_));
     } else if (lines_ && progress.seconds >= next_line_seconds_) {
         next_line_seconds_ = progress.seconds + 10;
-        fmt::print(stderr, "{}\n", progress_text(progress));
+        fmt::print(stderr, "{}\n", progress_text(progress, flops_per_second_));
     }
 }
 

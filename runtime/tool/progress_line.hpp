@@ -7,9 +7,10 @@
 
 namespace cqsa::tool {
 
-/// "  42.3 %   1.23 TFLOP/s   0:31 of about 1:14, 0:43 left": the estimate goes by flops, since
-/// tasks at the causal edge are smaller than others.
-std::string progress_text(const progress& progress);
+/// "  42.3 %   1.23 TFLOP/s   0:31 of about 1:14, 0:43 left". The estimate goes by flops, since
+/// tasks at the causal edge are smaller than others, and by the rate when a task ended last, so
+/// that it does not grow while tasks run.
+std::string progress_text(const progress& progress, double flops_per_second);
 
 /// The progress of a run on stderr: one line that is rewritten on a terminal; otherwise nothing, or
 /// one line every ten seconds when `verbose`.
@@ -31,6 +32,8 @@ class ProgressLine {
     bool lines_ = false;
     bool dirty_ = false;
     double next_line_seconds_ = 10;
+    double flops_done_ = 0; ///< when a task ended last
+    double flops_per_second_ = 0;
 };
 
 } // namespace cqsa::tool

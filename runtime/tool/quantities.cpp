@@ -121,20 +121,16 @@ double parse_number(const std::string& option, const std::string& text) {
     return value;
 }
 
-std::string text_of_bytes(double bytes) {
-    constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    std::size_t unit = 0;
-    while (bytes >= 1000 && unit + 1 < units.size()) {
-        bytes /= 1024;
-        ++unit;
-    }
-    return fmt::format("{:.{}f} {}", bytes, unit == 0 || bytes >= 99.95 ? 0 : 1, units[unit]);
-}
-
 std::string text_of_seconds(double seconds) {
     if (seconds < 9.95) return fmt::format("{:.2f} s", seconds);
     if (seconds < 119.5) return fmt::format("{:.0f} s", seconds);
-    if (seconds > 1e9) return fmt::format("{:.2g} years", seconds / 31556952.0);
+    return text_of_clock(seconds);
+}
+
+std::string text_of_clock(double seconds) {
+    constexpr double day = 86400;
+    if (seconds > 1000 * day) return fmt::format("{:.2g} years", seconds / (365.25 * day));
+    if (seconds > 4 * day) return fmt::format("{:.1f} days", seconds / day);
     const auto whole = static_cast<std::int64_t>(std::llround(seconds));
     const std::int64_t hours = whole / 3600;
     if (hours == 0) return fmt::format("{}:{:02}", whole / 60, whole % 60);
@@ -149,14 +145,6 @@ std::string text_of_rate(double flops_per_second) {
         ++unit;
     }
     return fmt::format("{:.3g} {}", flops_per_second, units[unit]);
-}
-
-std::string text_of_count(std::int64_t count) {
-    std::string digits = std::to_string(count);
-    const std::size_t first = count < 0 ? 1 : 0;
-    for (std::size_t at = digits.size(); at > first + 3;)
-        digits.insert(at -= 3, 1, ' ');
-    return digits;
 }
 
 } // namespace cqsa::tool

@@ -29,9 +29,8 @@ double parse_number(const std::string& option, const std::string& text);
 
 // Numbers as people read them.
 
-std::string text_of_bytes(double bytes);           ///< "512 B", "1.5 GiB"
 std::string text_of_seconds(double seconds);       ///< "0.12 s", "42 s", "3:25", "1:02:03"
+std::string text_of_clock(double seconds);         ///< "0:42", "1:02:03", "5.3 days"
 std::string text_of_rate(double flops_per_second); ///< "228 GFLOP/s"
-std::string text_of_count(std::int64_t count);     ///< "65 536"
 
 } // namespace cqsa::tool

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tool/report.hpp"
 
+#include "planner/describe.hpp"
 #include "runtime/files/output_file.hpp"
 #include "runtime/files/text.hpp"
 #include "runtime/tool/quantities.hpp"
@@ -43,11 +44,7 @@ std::int64_t segment_tokens(const plan& p) {
 }
 
 std::string counted(std::int64_t count, const char* noun) {
-    return fmt::format("{} {}{}", text_of_count(count), noun, count == 1 ? "" : "s");
-}
-
-double as_double(std::int64_t bytes) {
-    return static_cast<double>(bytes);
+    return fmt::format("{} {}{}", grouped(count), noun, count == 1 ? "" : "s");
 }
 
 } // namespace
@@ -127,8 +124,8 @@ std::string text_of(const plan& plan) {
                                   plan.difference_set.size());
     if (plan.depth > 1) out += fmt::format(", {} levels deep", plan.depth);
     out += fmt::format(", {}-major; strips of {} x segments of {} tokens; {}",
-                       order_name(plan.order), text_of_count(strip_tokens(plan)),
-                       text_of_count(segment_tokens(plan)), counted(plan.tasks, "task"));
+                       order_name(plan.order), grouped(strip_tokens(plan)),
+                       grouped(segment_tokens(plan)), counted(plan.tasks, "task"));
     if (plan.merges > 0) out += fmt::format(", {}", counted(plan.merges, "merge"));
     return out;
 }
@@ -139,10 +136,9 @@ std::string text_of(const cost& measured) {
         out += fmt::format(", {}",
                            text_of_rate(static_cast<double>(measured.flops) / measured.seconds));
     if (measured.device_bytes > 0)
-        out +=
-            fmt::format(", {} of device memory", text_of_bytes(as_double(measured.device_bytes)));
+        out += fmt::format(", {} of device memory", bytes_for_people(measured.device_bytes));
     return out + fmt::format(", {} of main memory beside the arrays",
-                             text_of_bytes(as_double(measured.host_bytes)));
+                             bytes_for_people(measured.host_bytes));
 }
 
 std::string text_of(const verification& verified, const error_bound& bound) {
@@ -159,17 +155,16 @@ std::string text_of(const machine_report& machine) {
     std::string out = fmt::format("cqsa      {}\n", CQSA_VERSION);
     out += fmt::format("cpu       {}, {}\n", machine.cpu, counted(machine.cores, "core"));
     out += fmt::format("kernels   {}\n", paths);
-    out +=
-        fmt::format("memory    {}, {} available\n", text_of_bytes(as_double(machine.memory_bytes)),
-                    text_of_bytes(as_double(machine.free_memory_bytes)));
+    out += fmt::format("memory    {}, {} available\n", bytes_for_people(machine.memory_bytes),
+                       bytes_for_people(machine.free_memory_bytes));
     out += fmt::format("starpu    {}{}\n", machine.starpu_version,
                        machine.fxt ? ", records traces" : ", without FxT: no traces");
     out += fmt::format("cuda      {}\n",
                        machine.cuda_version.empty() ? "not in this build" : machine.cuda_version);
     for (const auto& gpu : machine.gpus) {
         out += fmt::format("gpu       {}, compute capability {}, {}, {} free\n", gpu.name,
-                           gpu.compute_capability, text_of_bytes(as_double(gpu.memory_bytes)),
-                           text_of_bytes(as_double(gpu.free_memory_bytes)));
+                           gpu.compute_capability, bytes_for_people(gpu.memory_bytes),
+                           bytes_for_people(gpu.free_memory_bytes));
         if (!gpu.unsupported.empty()) out += fmt::format("          {}\n", gpu.unsupported);
     }
     if (machine.gpus.empty()) out += "gpu       none found\n";

@@ -195,8 +195,8 @@ TEST_F(BadInvocations, outputs_that_cannot_be) {
 }
 
 TEST_F(BadInvocations, runs_that_do_not_fit) {
-    refuse(4, "attend --random 1,8,1e9,64", {"take 7.5 TiB of main memory", "available"});
-    refuse(4, "attend --random 1,8,1e9,64 --out @old.npy", {"of main memory"});
+    refuse(4, "attend --random 1,8,1e10,64", {"take 74.5 TiB of main memory", "available"});
+    refuse(4, "attend --random 1,8,1e10,64 --out @old.npy", {"of main memory"});
 }
 
 TEST_F(BadInvocations, no_room_on_the_disk_is_found_before_computing) {

