@@ -10,6 +10,7 @@
 
 #include <cmath>
 #include <limits>
+#include <ostream>
 #include <vector>
 
 namespace cqsa::tool {
@@ -21,6 +22,11 @@ struct sample {
     std::int64_t head_dim;
     std::int64_t keys;
 };
+
+void PrintTo(const sample& value, std::ostream* out) {
+    *out << name_of(value.type) << " scale " << value.scale << " head_dim " << value.head_dim
+         << " keys " << value.keys;
+}
 
 struct rows {
     std::vector<double> out;

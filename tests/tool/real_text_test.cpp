@@ -11,6 +11,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <ostream>
 
 namespace cqsa::testing {
 namespace {
@@ -21,6 +24,10 @@ struct accuracy {
     double rel_error; ///< what cqsa promises for unit-variance inputs holds for these too
     double lse_share; ///< of the largest |lse|
 };
+
+void PrintTo(const accuracy& value, std::ostream* out) {
+    *out << value.name;
+}
 
 class RealText : public ::testing::TestWithParam<accuracy> {};
 
