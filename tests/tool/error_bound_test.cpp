@@ -23,9 +23,9 @@ struct sample {
     std::int64_t keys;
 };
 
-void PrintTo(const sample& value, std::ostream* out) {
-    *out << name_of(value.type) << " scale " << value.scale << " head_dim " << value.head_dim
-         << " keys " << value.keys;
+std::ostream& operator<<(std::ostream& out, const sample& value) {
+    return out << name_of(value.type) << " scale " << value.scale << " head_dim " << value.head_dim
+               << " keys " << value.keys;
 }
 
 struct rows {

@@ -25,8 +25,8 @@ struct accuracy {
     double lse_share; ///< of the largest |lse|
 };
 
-void PrintTo(const accuracy& value, std::ostream* out) {
-    *out << value.name;
+std::ostream& operator<<(std::ostream& out, const accuracy& value) {
+    return out << value.name;
 }
 
 class RealText : public ::testing::TestWithParam<accuracy> {};
