@@ -6,7 +6,7 @@
 #include "planner/flops.hpp"
 #include "planner/make_plan.hpp"
 #include "planner/step_stream.hpp"
-#include "random_plan.hpp"
+#include "test_machine.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -17,39 +17,6 @@
 namespace cqsa::test {
 namespace {
 
-constexpr std::int64_t mebibyte = std::int64_t{1} << 20;
-
-problem causal(std::int64_t tokens) {
-    problem problem{.heads = 8, .kv_heads = 8, .tokens = tokens, .kv_tokens = tokens};
-    problem.head_dim = 64;
-    problem.type = problem.out_type = data_type::bf16;
-    problem.mask = mask_rule::causal_top_left;
-    return problem;
-}
-
-/// About a two-core CPU.
-machine small_cpu() {
-    machine machine;
-    machine.cpu = true;
-    machine.cpu_rates = {
-        .attend_flops_per_second = 5e11, .merge_bytes_per_second = 1e10, .task_seconds = 5e-5};
-    return machine;
-}
-
-/// About an H100 behind PCIe 5.
-machine h100(std::int64_t device_bytes, int devices = 1) {
-    machine machine;
-    machine.devices = devices;
-    machine.device_bytes = device_bytes;
-    machine.device_rates.attend_flops_per_second = 5e14;
-    machine.device_rates.merge_bytes_per_second = 2e12;
-    machine.device_rates.task_seconds = 5e-6;
-    machine.device_rates.h2d_bytes_per_second = 5.4e10;
-    machine.device_rates.d2h_bytes_per_second = 5.4e10;
-    machine.multiprocessors = 132;
-    return machine;
-}
-
 /// The error that make_plan throws, or nothing.
 std::optional<Error> refusal(const problem& problem, const machine& machine,
                              const plan_request& request = {}) {
@@ -59,12 +26,6 @@ std::optional<Error> refusal(const problem& problem, const machine& machine,
         return error;
     }
     return std::nullopt;
-}
-
-std::optional<error_code> refusal_code(const problem& problem, const machine& machine,
-                                       const plan_request& request = {}) {
-    const auto error = refusal(problem, machine, request);
-    return error ? std::optional(error->code()) : std::nullopt;
 }
 
 struct random_case {
@@ -388,69 +349,6 @@ TEST(MakePlan, TakesABillionTokens) {
         step_stream steps(plan);
         EXPECT_TRUE(steps.next());
     }
-}
-
-TEST(MakePlan, RefusesProblemsThatMakeNoSense) {
-    const auto refuses = [](auto change) {
-        problem problem = causal(1'000);
-        change(problem);
-        return refusal_code(problem, small_cpu()) == error_code::bad_input;
-    };
-    constexpr auto huge = std::numeric_limits<std::int64_t>::max();
-    EXPECT_FALSE(refuses([](problem&) {}));
-    EXPECT_TRUE(refuses([](problem& p) { p.batch = 0; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.heads = 0; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.kv_heads = 3; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.kv_heads = 0; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.tokens = -1; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.kv_tokens = -1; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.head_dim = 0; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.head_dim = 257; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.tokens = huge; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.kv_tokens = huge; }));
-    EXPECT_TRUE(refuses([](problem& p) { p.batch = huge / 4; }));
-}
-
-TEST(MakePlan, RefusesMachinesThatMakeNoSense) {
-    const auto refuses = [](auto change) {
-        machine machine = h100(1'024 * mebibyte);
-        machine.cpu = true;
-        machine.cpu_rates = small_cpu().cpu_rates;
-        change(machine);
-        return refusal_code(causal(1'000), machine) == error_code::usage;
-    };
-    EXPECT_FALSE(refuses([](machine&) {}));
-    EXPECT_TRUE(refuses([](machine& m) { m.cpu = false, m.devices = 0; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.devices = -1; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.device_bytes = -1; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.host_bytes = -1; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.alignment = 0; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.cpu_rates.attend_flops_per_second = 0; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.device_rates.h2d_bytes_per_second = 0; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.device_allocation.granularity_bytes = 0; }));
-}
-
-TEST(MakePlan, RefusesRequestsThatMakeNoSense) {
-    const auto refuses = [](auto change) {
-        plan_request request;
-        change(request);
-        return refusal_code(causal(1'000), small_cpu(), request) == error_code::usage;
-    };
-    EXPECT_FALSE(refuses([](plan_request&) {}));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.chunks = 0; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.chunks = -7; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.chunks = 2'000'000; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.depth = 0; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.depth = 100; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.chunks = 133, r.depth = 10; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.block_tokens = 0; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.strip_tokens = -1; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.segment_tokens = 0; }));
-    EXPECT_TRUE(refuses([](plan_request& r) { r.tolerance = -1; }));
-    EXPECT_TRUE(refuses([](plan_request& r) {
-        r.order = task_order::query_major;
-        r.flow = state_flow::merged;
-    }));
 }
 
 TEST(MakePlan, TakesRequestsLargerThanTheSequence) {
