@@ -3,6 +3,7 @@
 
 #include "planner/flops.hpp"
 #include "planner/key_loads.hpp"
+#include "planner/visibility.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -34,6 +35,22 @@ const rates& main_rates(const machine& machine) {
 double attend_seconds(double flops, const plan& plan, const machine& machine) {
     const double rate = main_rates(machine).attend_flops_per_second;
     return flops / (machine.devices > 0 ? rate * wave_efficiency(plan, machine) : rate);
+}
+
+/// How much longer the fullest of some devices is busy than the mean, strips being shared out
+/// whole. Equal strips: it has ⌈strips ÷ devices⌉ of them. Causal query-major strips start with the
+/// longest, so the short ones fill what is left, unless the longest alone is more than a share.
+double imbalance(const plan& plan, const workload& work, double devices) {
+    if (work.visits == 0) return 1;
+    const problem& p = plan.problem;
+    if (plan.order == task_order::query_major && p.mask != mask_rule::none) {
+        const std::int64_t rows = std::min(p.tokens, plan.strip_blocks * plan.queries.block_tokens);
+        const double longest = as_double(Visibility::pairs_below_edge(
+            p.tokens + p.causal_offset() - rows + 1, rows, p.kv_tokens));
+        return std::max(1.0, devices * longest / visible_pairs(p));
+    }
+    const double visits = as_double(work.visits);
+    return std::ceil(visits / devices) * devices / visits;
 }
 
 } // namespace
@@ -100,11 +117,8 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
                         as_double(tasks) * rates.task_seconds;
     if (machine.devices == 0) return busy;
 
-    // Strips are shared out whole: the fullest worker has ⌈visits ÷ workers⌉ of them.
     const double devices = machine.devices;
-    const double shared = work.visits == 0 ? 1
-                                           : std::ceil(as_double(work.visits) / devices) * devices /
-                                                 as_double(work.visits);
+    const double shared = imbalance(plan, work, devices);
     const double compute = busy * shared / capacity;
     const double loads = as_double(traffic.key_bytes) / devices / rates.h2d_bytes_per_second;
     const bool lone_strip = plan.interleave <= workers(machine);

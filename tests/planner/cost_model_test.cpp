@@ -144,5 +144,22 @@ TEST(Seconds, ShareWholeStripsBetweenDevices) {
     EXPECT_NEAR(seconds(8), seconds(1) / 8, 1e-12);
 }
 
+TEST(Seconds, OfCausalStripsAreAtLeastThoseOfTheLongest) {
+    problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
+    problem.mask = mask_rule::causal_top_left;
+    plan plan = plan_of(problem, 1, 1, 10, 10); // 8 strips of 55, 155, … 755 pairs, 3240 in all
+    const workload work = measure_workload(plan);
+    const auto seconds = [&](int devices) {
+        machine machine = one_gpu(1 << 20);
+        machine.device_rates.h2d_bytes_per_second = 1e30;
+        machine.device_rates.strip_seconds = 0;
+        machine.devices = devices;
+        plan.interleave = 2 * devices;
+        return predict_seconds(plan, machine, work, {});
+    };
+    EXPECT_NEAR(seconds(4), seconds(1) / 4, 1e-12); // 755 + 55, 655 + 155, …
+    EXPECT_NEAR(seconds(8), seconds(1) * 755 / 3'240, 1e-12);
+}
+
 } // namespace
 } // namespace cqsa::test
