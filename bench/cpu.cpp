@@ -49,7 +49,8 @@ nlohmann::json or_null(std::optional<double> x) {
     return x ? nlohmann::json(*x) : nlohmann::json(nullptr);
 }
 
-/// One case: calls of ours and of PyTorch take turns, medians of both.
+/// One case: calls of ours and of PyTorch take turns, medians of both. Each turn begins with a call
+/// that is not counted, during which the other's team may still wait actively for work.
 nlohmann::json measure_attend(const attend_case& x, const cpu_options& options, TorchPeer& torch) {
     const AttendOperands operands(x);
     const attend_task task = operands.task();
@@ -57,11 +58,10 @@ nlohmann::json measure_attend(const attend_case& x, const cpu_options& options, 
     const auto attend = [&] {
         openmp::attend(task, {workspace.data(), workspace.bytes()}, options.threads);
     };
-    attend();
     std::vector<double> ours(static_cast<std::size_t>(options.rounds));
     std::vector<double> theirs;
-    torch.attend_seconds(x); // makes the operands there
     for (double& seconds : ours) {
+        attend();
         seconds = seconds_of(attend);
         if (const auto answer = torch.attend_seconds(x)) {
             theirs.push_back(*answer);

@@ -85,12 +85,4 @@ std::optional<double> TorchPeer::attend_seconds(const attend_case& x) {
     return answer ? std::optional(std::stod(*answer)) : std::nullopt;
 }
 
-std::optional<double> TorchPeer::gemm_seconds(data_type type, std::int64_t size) {
-    if (version_.empty()) {
-        return std::nullopt;
-    }
-    const auto answer = ask(fmt::format("gemm {} {}", name_of(type), size));
-    return answer ? std::optional(std::stod(*answer)) : std::nullopt;
-}
-
 } // namespace cqsa::bench

@@ -25,10 +25,8 @@ class TorchPeer {
     [[nodiscard]] const std::string& version() const { return version_; }
     [[nodiscard]] const std::string& why() const { return why_; }
 
-    /// Seconds of one call, after one that is not counted when the case is new.
+    /// Seconds of one call, after one that is not counted.
     std::optional<double> attend_seconds(const attend_case& x);
-    /// Seconds of one product of square matrices.
-    std::optional<double> gemm_seconds(data_type type, std::int64_t size);
 
   private:
     std::optional<std::string> ask(const std::string& line);
