@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The OpenMP kernels of every instruction set against the float64 oracle.
+#include "codelets/finalize/finalize.hpp"
 #include "tests/codelets/attend_cases.hpp"
 
 #include <cstdlib>
@@ -85,6 +86,43 @@ INSTANTIATE_TEST_SUITE_P(All, Length,
                                     mask_name(std::get<1>(tested.param)) + "_" +
                                     std::to_string(std::get<2>(tested.param));
                          });
+
+class Output : public ::testing::TestWithParam<std::tuple<data_type, mask_rule>> {};
+TEST_P(Output, IsWithinWhatTheProjectPromises) {
+    const data_type type = std::get<0>(GetParam());
+    problem p = make_problem(type, std::get<1>(GetParam()), 300, 700, 64);
+    p.heads = p.kv_heads = 2;
+    const attention_inputs x(p);
+    const auto expected = x.oracle();
+    for (const auto& kernel : test::kernels_of(type)) {
+        BlockedAttention blocks(p, x.scale, {300}, {512, 188});
+        blocks.bind(x.q.view(), x.k.view(), x.v.view());
+        test::Tensor out(type, 1, 2, 300, 64, test::layout::bnhd);
+        test::Tensor lse(state_type(type), 1, 2, 300, 1);
+        finalize_task finalize;
+        finalize.type = finalize.out_type = type;
+        finalize.heads = 2;
+        finalize.tokens = 300;
+        finalize.head_dim = 64;
+        finalize.out = out.mutable_view();
+        finalize.lse = {lse.mutable_view().data, 600, 300, 1};
+
+        const attend_task task = blocks.task();
+        test::run(task, kernel);
+        finalize.state = task.queries[0].state;
+        openmp::finalize(finalize, 2);
+
+        const double o_limit = type == data_type::bf16  ? 3e-3
+                               : type == data_type::f16 ? 4e-4
+                                                        : 1e-6;
+        const double lse_limit = bytes_of(type) == 2 ? 1e-5 : 2e-6;
+        EXPECT_LE(test::relative_error(out.values(), expected.o), o_limit) << kernel.name;
+        EXPECT_LE(test::max_scaled_error(lse.values(), expected.lse), lse_limit) << kernel.name;
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, Output,
+                         ::testing::Combine(::testing::ValuesIn(all_types),
+                                            ::testing::ValuesIn(all_masks)));
 
 class Blocks : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, test::layout>> {};
 TEST_P(Blocks, UnequalListsOfBlocksAreExact) {

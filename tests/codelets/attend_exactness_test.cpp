@@ -5,6 +5,7 @@
 #include "planner/error.hpp"
 #include "tests/codelets/attend_cases.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -80,6 +81,37 @@ TEST_P(Exactness, LogitsOfAHundredThousandLoseNothing) {
 
         // Scores below the row's maximum by 20 still count: 20 roundings of log2 e, 6e-8 each.
         EXPECT_LE(test::relative_error(result.o, expected.o), limit.o + 20 * 6e-8) << kernel.name;
+        EXPECT_LE(test::max_scaled_error(result.lse, expected.lse), limit.lse) << kernel.name;
+    }
+}
+
+/// Each part's state names its maximum in the state's type, so the parts' weights relative to each
+/// other are uncertain by a few roundings of a number as large as the logits.
+TEST_P(Exactness, HugeLogitsMergeAsWellAsTheirRoundingAllows) {
+    const attention_inputs x = extreme_inputs(GetParam());
+    const auto expected = x.oracle();
+    const double unit = GetParam() == data_type::f64 ? 0x1p-53 : 0x1p-24;
+    const double highest = *std::max_element(expected.m.begin(), expected.m.end());
+    for (const auto& kernel : test::kernels_of(GetParam())) {
+        BlockedAttention first(x.p, x.scale, {300}, {350, 350});
+        BlockedAttention second(x.p, x.scale, {300}, {350, 350});
+        first.bind(x.q.view(), x.k.view(), x.v.view());
+        second.bind(x.q.view(), x.k.view(), x.v.view());
+
+        test::run(first.task({0}, {1}), kernel);
+        test::run(second.task({0}, {0}), kernel);
+        merge_task merge;
+        merge.type = x.p.type;
+        merge.rows = 300;
+        merge.head_dim = 65;
+        merge.into = state_layout(x.p, 300).view(first.state(0));
+        merge.from = state_layout(x.p, 300).view(second.state(0));
+        openmp::merge(merge, 2);
+
+        const attention_values result = first.result();
+        const test::tolerance limit(GetParam());
+        EXPECT_LE(test::relative_error(result.o, expected.o), limit.o + 4 * unit * highest)
+            << kernel.name;
         EXPECT_LE(test::max_scaled_error(result.lse, expected.lse), limit.lse) << kernel.name;
     }
 }
