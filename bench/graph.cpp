@@ -132,9 +132,14 @@ nlohmann::json measure_plan(const plan_row& row, const graph_options& options, S
             {"flops_per_second", options.size.flops() / median(seconds)}};
 }
 
-nlohmann::json measure_plans(const graph_options& options, Session& session,
-                             std::optional<double> peer_seconds) {
+nlohmann::json measure_plans(const graph_options& options, std::optional<double> peer_seconds) {
     WholeAttention attention(options.size);
+    // Before StarPU starts and its threads want cores; beside a GPU it is `cqsa_bench cuda`'s.
+    std::optional<double> kernel;
+    if (options.workers == worker_set::cpu) {
+        kernel = kernel_seconds(attention, omp_get_max_threads(), options.rounds);
+    }
+    Session session(session_options(options));
     const Table table(table_output(options), {{"plan", 17},
                                               {"c", 4},
                                               {"strip", 8},
@@ -147,11 +152,6 @@ nlohmann::json measure_plans(const graph_options& options, Session& session,
                                               {"PyTorch", 8},
                                               {"MiB", 7},
                                               {"H2D GB", 7}});
-    // Beside a GPU the kernel alone is `cqsa_bench cuda`'s business.
-    const std::optional<double> kernel =
-        options.workers == worker_set::cpu
-            ? std::optional(kernel_seconds(attention, omp_get_max_threads(), options.rounds))
-            : std::nullopt;
     nlohmann::json rows = nlohmann::json::array();
     for (const plan_row& plan : plans_to_compare()) {
         nlohmann::json row;
@@ -162,16 +162,18 @@ nlohmann::json measure_plans(const graph_options& options, Session& session,
             continue;
         }
         const double seconds = row["seconds"];
-        if (kernel) row["kernel_ratio"] = *kernel / seconds;
-        if (peer_seconds) row["torch_ratio"] = *peer_seconds / seconds;
+        const auto ratio_to = [seconds](const std::optional<double>& peer) {
+            return peer ? std::optional(peer.value() / seconds) : std::nullopt;
+        };
+        if (kernel) row["kernel_ratio"] = *ratio_to(kernel);
+        if (peer_seconds) row["torch_ratio"] = *ratio_to(peer_seconds);
         table.row({plan.name, std::to_string(row["chunks"].get<int>()),
                    std::to_string(row["strip_tokens"].get<std::int64_t>()),
                    std::to_string(row["segment_tokens"].get<std::int64_t>()),
                    std::to_string(row["tasks"].get<std::int64_t>()), number(seconds, 3),
                    number(row["predicted_seconds"].get<double>(), 3),
                    number(row["flops_per_second"].get<double>() / 1e9, 0),
-                   number(kernel ? std::optional(*kernel / seconds) : std::nullopt, 3),
-                   number(peer_seconds ? std::optional(*peer_seconds / seconds) : std::nullopt, 2),
+                   number(ratio_to(kernel), 3), number(ratio_to(peer_seconds), 2),
                    number(row["device_bytes"].get<double>() / (1 << 20), 0),
                    number(row["h2d_bytes"].get<double>() / 1e9, 2)});
         rows.push_back(row);
@@ -215,10 +217,7 @@ void run_graph(const graph_options& options) {
     fmt::print(out, "[1, {}, {}, {}] {} {}; kernel, PyTorch: their time over ours\n",
                options.size.heads, options.size.tokens, options.size.head_dim,
                name_of(options.size.type), options.size.causal ? "causal" : "dense");
-    {
-        Session session(session_options(options));
-        report["plans"] = measure_plans(options, session, peer_seconds);
-    }
+    report["plans"] = measure_plans(options, peer_seconds);
     report["overhead"] = measure_overhead(out);
     if (!options.json.empty()) write_json(options.json, report);
 }

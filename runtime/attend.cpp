@@ -140,12 +140,8 @@ attend_report run_attention(StarpuContext& context, const operands& given, const
     report.plan = make_plan(problem, node, request_of(options));
     placement place{.where = context.where(), .workspace_bytes = 0};
     if (with_gpus) {
-        const block_grid& queries = report.plan.queries;
-        const block_grid& keys = report.plan.keys;
-        place.workspace_bytes =
-            gpu_workspace_bytes(problem, report.plan.strip_blocks * queries.block_tokens,
-                                report.plan.segment_blocks * keys.block_tokens,
-                                starpu_worker_get_devid(context.cuda_workers().front()));
+        place.workspace_bytes = gpu_workspace_bytes(
+            problem, node.device_bytes, starpu_worker_get_devid(context.cuda_workers().front()));
     } else {
         place.where = STARPU_CPU;
     }

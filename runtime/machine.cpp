@@ -65,18 +65,6 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.multiprocessors = gpu.multiprocessors;
 }
 
-#ifdef CQSA_WITH_CUDA
-workspace_model gpu_workspace(int device) {
-    return [device](const problem& size, std::int64_t strip_tokens, std::int64_t segment_tokens) {
-        return gpu_workspace_bytes(size, strip_tokens, segment_tokens, device);
-    };
-}
-#else
-workspace_model gpu_workspace(int /*device*/) {
-    return {};
-}
-#endif
-
 std::int64_t host_budget(const attend_options& options) {
     if (options.host_bytes) return *options.host_bytes;
     const double available = static_cast<double>(read_host_memory().available_bytes);
@@ -102,10 +90,17 @@ std::string gpus_unsupported(const StarpuContext& context, const problem& proble
     return {};
 }
 
-std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t strip_tokens,
-                                 std::int64_t segment_tokens, int device) {
-    return with_task_of(problem, strip_tokens, segment_tokens, [&](const attend_task& task) {
-        return static_cast<std::int64_t>(cuda::attend_workspace_bytes(task, device));
+std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t device_bytes, int device) {
+    return with_task_of(problem, 1, 1, [&](const attend_task& task) -> std::int64_t {
+        const auto most = static_cast<std::int64_t>(cuda::attend_workspace_limit(task, device));
+        constexpr auto least = static_cast<std::int64_t>(cuda::attend_workspace_minimum);
+        return std::max(least, std::min(most, device_bytes / 16 / least * least));
+    });
+}
+
+std::int64_t gpu_block_multiple(const problem& problem, int device) {
+    return with_task_of(problem, 1, 1, [&](const attend_task& task) {
+        return cuda::attend_block_multiple(task, device);
     });
 }
 
@@ -115,9 +110,13 @@ std::string gpus_unsupported(const StarpuContext& /*context*/, const problem& /*
     return {};
 }
 
-std::int64_t gpu_workspace_bytes(const problem& /*problem*/, std::int64_t /*strip_tokens*/,
-                                 std::int64_t /*segment_tokens*/, int /*device*/) {
+std::int64_t gpu_workspace_bytes(const problem& /*problem*/, std::int64_t /*device_bytes*/,
+                                 int /*device*/) {
     return 0;
+}
+
+std::int64_t gpu_block_multiple(const problem& /*problem*/, int /*device*/) {
+    return 128;
 }
 
 #endif
@@ -142,8 +141,10 @@ machine machine_of(const StarpuContext& context, const problem& problem,
         }
         add_gpus(node, problem, static_cast<int>(context.cuda_workers().size()), gpus.front(),
                  bytes);
-        node.device_workspace =
-            gpu_workspace(starpu_worker_get_devid(context.cuda_workers().front()));
+        const int device = starpu_worker_get_devid(context.cuda_workers().front());
+        const std::int64_t workspace = gpu_workspace_bytes(problem, bytes, device);
+        node.device_workspace = [workspace](const auto&...) { return workspace; };
+        node.alignment = gpu_block_multiple(problem, device);
     }
     return node;
 }

@@ -70,8 +70,14 @@ namespace cuda {
 /// Empty where attend has a kernel for this task on this device, otherwise one sentence that says
 /// what is missing. Looks at type, head_dim and strides only.
 std::string attend_unsupported(const attend_task& task, int device);
-/// Bytes of device memory that attend needs beside its operands (may be 0). Alignment 256.
+/// Bytes of device memory, aligned to 256, with which attend does this task fastest. With less it
+/// shares the last tiles out over fewer multiprocessors; attend_workspace_minimum is always enough.
 std::size_t attend_workspace_bytes(const attend_task& task, int device);
+/// The most that attend_workspace_bytes answers for any task of this type, head_dim and strides.
+std::size_t attend_workspace_limit(const attend_task& task, int device);
+inline constexpr std::size_t attend_workspace_minimum = 256;
+/// Blocks of a multiple of so many tokens waste no part of a tile.
+std::int64_t attend_block_multiple(const attend_task& task, int device);
 /// Enqueues the task on `stream` (a cudaStream_t) of the current device; all memory is device
 /// memory. Throws Error(device) when a launch fails; allocates nothing and synchronises nothing.
 void attend(const attend_task& task, std::span<std::byte> workspace, void* stream);

@@ -7,6 +7,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
+#include <numeric>
 #include <string>
 
 namespace cqsa::cuda {
@@ -61,6 +62,18 @@ std::size_t attend_workspace_bytes(const attend_task& task, int device) {
     if (!fits_hopper(task, device)) return 0;
     return hopper::workspace_bytes(task, *hopper::kernel_for(task.head_dim),
                                    attribute(cudaDevAttrMultiProcessorCount, device));
+}
+
+std::size_t attend_workspace_limit(const attend_task& task, int device) {
+    if (!fits_hopper(task, device)) return 0;
+    return hopper::workspace_limit(*hopper::kernel_for(task.head_dim),
+                                   attribute(cudaDevAttrMultiProcessorCount, device));
+}
+
+std::int64_t attend_block_multiple(const attend_task& task, int device) {
+    if (!fits_hopper(task, device)) return 128;
+    const hopper::kernel& k = *hopper::kernel_for(task.head_dim);
+    return std::lcm(k.tile_rows, k.tile_keys);
 }
 
 void attend(const attend_task& task, std::span<std::byte> workspace, void* stream) {

@@ -238,6 +238,25 @@ TEST_F(AttendCudaSupport, SaysWhatIsMissing) {
     EXPECT_NE(cuda::attend_unsupported(task, 0).find("257"), std::string::npos);
 }
 
+TEST_F(AttendCudaSupport, IsRightWithTheLeastWorkspace) {
+    problem p;
+    p.heads = p.kv_heads = 2;
+    p.tokens = p.kv_tokens = 1000;
+    p.head_dim = 64;
+    p.type = data_type::f16;
+    const Tensor q = Tensor::random(p.type, 1, 2, 1000, 64, 1);
+    const Tensor k = Tensor::random(p.type, 1, 2, 1000, 64, 2);
+    DeviceAttention attention(p, scale, q, k, k, {1000}, {1000});
+    const attend_task task = attention.blocks().task();
+    const test::DeviceBuffer workspace(cuda::attend_workspace_minimum);
+
+    cuda::attend(task, workspace.span(), nullptr);
+    cudaDeviceSynchronize();
+
+    EXPECT_LE(cuda::attend_workspace_bytes(task, 0), cuda::attend_workspace_limit(task, 0));
+    EXPECT_LE(relative_error(attention.result().o, attention_oracle(p, scale, q, k, k).o), 4e-4);
+}
+
 TEST_F(AttendCudaSupport, RefusesAWorkspaceThatIsTooSmall) {
     problem p;
     p.heads = p.kv_heads = 2;

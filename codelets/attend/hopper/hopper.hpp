@@ -27,6 +27,8 @@ struct kernel {
 /// The kernel that serves this head_dim; nullptr where there is none.
 const kernel* kernel_for(std::int64_t head_dim);
 
+/// The most that any task makes use of.
+std::size_t workspace_limit(const kernel& k, int multiprocessors);
 std::size_t workspace_bytes(const attend_task& task, const kernel& k, int multiprocessors);
 void attend(const attend_task& task, const kernel& k, int multiprocessors,
             std::span<std::byte> workspace, cudaStream_t stream);

@@ -71,8 +71,17 @@ std::int64_t key_tiles(const attend_task& task, const kernel& k, const part_of_t
     return tiles;
 }
 
+/// Sets the sizes that follow from l.split.
+void size_workspace(layout& l, const kernel& k) {
+    const std::size_t warps = static_cast<std::size_t>(k.tile_rows) / 16;
+    l.counter_bytes = align(sizeof(std::uint32_t) * (1 + l.split.split_tiles * warps));
+    l.bytes = l.counter_bytes +
+              static_cast<std::size_t>(l.split.split_tiles * l.split.parts) * k.partial_bytes;
+}
+
+/// Cuts tiles into no more parts than `workspace_bytes` hold.
 layout lay_out(const attend_task& task, const kernel& k, const part_of_task& part,
-               std::int64_t multiprocessors) {
+               std::int64_t multiprocessors, std::size_t workspace_bytes) {
     layout l;
     std::vector<std::uint32_t> kinds(part.queries * part.keys);
     std::vector<std::int64_t> most(part.queries); // key tiles of the block's last row tile
@@ -124,10 +133,11 @@ layout lay_out(const attend_task& task, const kernel& k, const part_of_task& par
             if (l.split.parts == 1) l.split = {};
         }
     }
-    const std::size_t warps = static_cast<std::size_t>(k.tile_rows) / 16;
-    l.counter_bytes = align(sizeof(std::uint32_t) * (1 + l.split.split_tiles * warps));
-    l.bytes = l.counter_bytes +
-              static_cast<std::size_t>(l.split.split_tiles * l.split.parts) * k.partial_bytes;
+    size_workspace(l, k);
+    while (l.bytes > workspace_bytes && l.split.parts > 1) {
+        if (--l.split.parts == 1) l.split = {};
+        size_workspace(l, k);
+    }
     return l;
 }
 
@@ -185,7 +195,7 @@ CUtensorMap tensor_map(const attend_task& task, const tensor_view& view, std::in
 
 void launch(const attend_task& task, const kernel& k, const part_of_task& part,
             std::int64_t multiprocessors, std::span<std::byte> workspace, cudaStream_t stream) {
-    const layout l = lay_out(task, k, part, multiprocessors);
+    const layout l = lay_out(task, k, part, multiprocessors, workspace.size());
     if (workspace.size() < l.bytes)
         throw Error(error_code::usage, "The workspace of attend must hold " +
                                            std::to_string(l.bytes) + " bytes and holds " +
@@ -265,10 +275,18 @@ const kernel* kernel_for(std::int64_t head_dim) {
     return nullptr;
 }
 
+std::size_t workspace_limit(const kernel& k, int multiprocessors) {
+    layout largest; // lay_out never makes more parts
+    largest.split = {std::int64_t{4} * multiprocessors, 1};
+    size_workspace(largest, k);
+    return largest.bytes;
+}
+
 std::size_t workspace_bytes(const attend_task& task, const kernel& k, int multiprocessors) {
     std::size_t bytes = 0;
     for_each_launch(task, [&](const part_of_task& part) {
-        bytes = std::max(bytes, lay_out(task, k, part, multiprocessors).bytes);
+        const layout l = lay_out(task, k, part, multiprocessors, SIZE_MAX);
+        bytes = std::max(bytes, l.bytes);
     });
     return bytes;
 }
