@@ -254,7 +254,8 @@ TEST_F(AttendCudaSupport, IsRightWithTheLeastWorkspace) {
     cudaDeviceSynchronize();
 
     EXPECT_LE(cuda::attend_workspace_bytes(task, 0), cuda::attend_workspace_limit(task, 0));
-    EXPECT_LE(relative_error(attention.result().o, attention_oracle(p, scale, q, k, k).o), 4e-4);
+    EXPECT_LE(test::relative_error(attention.result().o, attention_oracle(p, scale, q, k, k).o),
+              4e-4);
 }
 
 TEST_F(AttendCudaSupport, RefusesAWorkspaceThatIsTooSmall) {
