@@ -8,7 +8,7 @@ deps=${CQSA_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/cqsa}
 jobs=$(nproc)
 
 build_packages=(g++ cmake ninja-build make pkg-config libhwloc-dev libfxt-dev libcli11-dev
-    nlohmann-json3-dev libfmt-dev libgtest-dev)
+    nlohmann-json3-dev libfmt-dev librandom123-dev libgtest-dev)
 starpu_packages=(dpkg-dev libltdl-dev)
 test_packages=(clang-14 clang-format-14 clang-tidy-14 libomp-14-dev shellcheck git python3
     python3-numpy)
