@@ -7,7 +7,8 @@
 
 int main(int argc, char** argv) {
     try {
-        CLI::App app("Measures the kernels and the graph of cqsa beside their peers.", "cqsa_bench");
+        CLI::App app("Measures the kernels and the graph of cqsa beside their peers.",
+                     "cqsa_bench");
         app.require_subcommand(1);
         cqsa::bench::add_cpu(app);
         cqsa::bench::add_graph(app);
