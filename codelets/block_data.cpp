@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/block_data.hpp"
 
+#include "codelets/block_pool.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -29,8 +31,7 @@ void count_allocation(unsigned node, std::int64_t bytes) {
     if (starpu_node_get_kind(node) == STARPU_CPU_RAM) {
         raise(host_bytes_peak, host_bytes_now += bytes);
     } else {
-        // StarPU's own figure: it includes its slabs and its cache.
-        raise(device_bytes_peak, static_cast<std::int64_t>(starpu_memory_get_used(node)));
+        count_device_memory(node);
     }
 }
 
@@ -73,7 +74,7 @@ void register_handle(starpu_data_handle_t handle, int home_node, void* interface
 
 starpu_ssize_t allocate(void* interface, unsigned node) {
     block_data& block = as_block(interface);
-    const std::uintptr_t buffer = starpu_malloc_on_node(node, block.alloc_bytes);
+    const std::uintptr_t buffer = take_buffer(node, block.alloc_bytes);
     if (buffer == 0) return -ENOMEM;
     count_allocation(node, block.alloc_bytes);
     point_into_buffer(block, buffer);
@@ -82,7 +83,7 @@ starpu_ssize_t allocate(void* interface, unsigned node) {
 
 void release(void* interface, unsigned node) {
     block_data& block = as_block(interface);
-    starpu_free_on_node(node, block.buffer, block.alloc_bytes);
+    give_buffer(node, block.buffer, block.alloc_bytes);
     count_allocation(node, -block.alloc_bytes);
     block.buffer = 0;
     for (int p = 0; p < block.parts; ++p)
@@ -91,8 +92,7 @@ void release(void* interface, unsigned node) {
 
 void put_in_cache(void* cached, void* source, unsigned /*node*/) {
     block_data& from = as_block(source);
-    as_block(cached).buffer = from.buffer;
-    as_block(cached).alloc_bytes = from.alloc_bytes;
+    as_block(cached) = from;
     from.buffer = 0;
     for (int p = 0; p < from.parts; ++p)
         from.part[p].data = nullptr;
@@ -256,29 +256,58 @@ starpu_data_copy_methods copy_methods() {
     return methods;
 }
 
-starpu_data_interface_ops* block_ops() {
+starpu_data_interface_ops make_ops(char* name) {
     static const starpu_data_copy_methods methods = copy_methods();
+    starpu_data_interface_ops ops{};
+    ops.register_data_handle = register_handle;
+    ops.allocate_data_on_node = allocate;
+    ops.free_data_on_node = release;
+    ops.cache_data_on_node = put_in_cache;
+    ops.reuse_data_on_node = take_from_cache;
+    ops.copy_methods = &methods;
+    ops.to_pointer = to_pointer;
+    ops.get_size = data_bytes;
+    ops.get_alloc_size = alloc_bytes;
+    ops.footprint = footprint;
+    ops.alloc_footprint = alloc_footprint;
+    ops.compare = same_shape;
+    ops.alloc_compare = same_allocation;
+    ops.display = display;
+    ops.describe = describe;
+    ops.interfaceid = STARPU_UNKNOWN_INTERFACE_ID;
+    ops.interface_size = sizeof(block_data);
+    ops.name = name;
+    return ops;
+}
+
+starpu_data_interface_ops* block_ops() {
     static char name[] = "CQSA_BLOCK_INTERFACE";
+    static starpu_data_interface_ops ops = make_ops(name);
+    return &ops;
+}
+
+// A handle that is refused its memory once, whereupon StarPU empties its cache, and then gets none.
+constexpr std::uintptr_t no_memory = 1;
+
+starpu_ssize_t refuse_once(void* interface, unsigned /*node*/) {
+    block_data& block = as_block(interface);
+    if (block.parts == 0) {
+        block.parts = -1;
+        return -ENOMEM;
+    }
+    block.buffer = no_memory;
+    return block.alloc_bytes;
+}
+
+void release_nothing(void* /*interface*/, unsigned /*node*/) {}
+
+starpu_data_interface_ops* drain_ops() {
+    static char name[] = "CQSA_DRAIN_INTERFACE";
     static starpu_data_interface_ops ops = [] {
-        starpu_data_interface_ops result{};
-        result.register_data_handle = register_handle;
-        result.allocate_data_on_node = allocate;
-        result.free_data_on_node = release;
-        result.cache_data_on_node = put_in_cache;
-        result.reuse_data_on_node = take_from_cache;
-        result.copy_methods = &methods;
-        result.to_pointer = to_pointer;
-        result.get_size = data_bytes;
-        result.get_alloc_size = alloc_bytes;
-        result.footprint = footprint;
-        result.alloc_footprint = alloc_footprint;
-        result.compare = same_shape;
-        result.alloc_compare = same_allocation;
-        result.display = display;
-        result.describe = describe;
-        result.interfaceid = STARPU_UNKNOWN_INTERFACE_ID;
-        result.interface_size = sizeof(block_data);
-        result.name = name;
+        starpu_data_interface_ops result = make_ops(name);
+        result.allocate_data_on_node = refuse_once;
+        result.free_data_on_node = release_nothing;
+        result.dontcache = 1;
         return result;
     }();
     return &ops;
@@ -315,11 +344,20 @@ void reset_peak_memory_use() {
     device_bytes_peak = 0;
 }
 
-std::int64_t packed_bytes(const block_part* parts, int count) {
-    std::int64_t bytes = 0;
-    for (int p = 0; p < count; ++p)
-        bytes += aligned(parts[p].bytes());
-    return bytes;
+void count_device_memory(unsigned node) {
+    raise(device_bytes_peak, static_cast<std::int64_t>(starpu_memory_get_used(node)));
+}
+
+void drain_allocation_cache(unsigned node, std::int64_t bytes) {
+    block_data block{};
+    // StarPU frees twice as much as it failed to allocate.
+    block.alloc_bytes = (bytes + 1) / 2;
+    starpu_data_handle_t handle = nullptr;
+    starpu_data_register(&handle, -1, &block, drain_ops());
+    if (starpu_data_acquire_on_node(handle, static_cast<int>(node), STARPU_W) == 0) {
+        starpu_data_release_on_node(handle, static_cast<int>(node));
+    }
+    starpu_data_unregister_no_coherency(handle);
 }
 
 starpu_data_handle_t register_block(const block_part* parts, int count, std::int64_t alloc_bytes,

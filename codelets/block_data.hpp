@@ -26,6 +26,8 @@ struct memory_use {
 /// The most since the last call of reset_peak_memory_use. Host memory held before is not counted.
 memory_use peak_memory_use();
 void reset_peak_memory_use();
+/// Counts what StarPU has accounted for on a GPU's node now, slabs and cache included.
+void count_device_memory(unsigned node);
 
 /// One array [batch, heads, tokens, row] of a block, with strides in bytes. Rows are contiguous.
 struct block_part {
@@ -58,17 +60,18 @@ struct block_data {
     traffic* counters;        ///< may be null; outlives the handle
 };
 
-/// Bytes of the packed buffer that holds `parts` arrays.
-std::int64_t packed_bytes(const block_part* parts, int count);
-
-/// Registers arrays in the caller's memory (home node: main memory).
-/// alloc_bytes ≥ packed_bytes: see block_data.
+/// Registers arrays in the caller's memory (home node: main memory). alloc_bytes: of a copy's
+/// buffer, in which each array starts at a multiple of 256 bytes; see block_data.
 starpu_data_handle_t register_block(const block_part* parts, int count, std::int64_t alloc_bytes,
                                     traffic* counters);
 
 /// Registers a temporary of `bytes` bytes that StarPU allocates where it is first written.
 starpu_data_handle_t register_temporary(std::int64_t bytes, std::int64_t alloc_bytes,
                                         traffic* counters);
+
+/// Makes StarPU let go of buffers that it keeps on the node for handles to come, until they add up
+/// to so many bytes (or there are no more).
+void drain_allocation_cache(unsigned node, std::int64_t bytes);
 
 /// The part of a block inside a codelet, as kernels take it. `element_bytes` divides the strides.
 tensor_view view_of(const block_data& block, int part, std::int64_t element_bytes);

@@ -2,6 +2,7 @@
 # The operations as StarPU codelets: the only part of this folder that knows StarPU.
 add_library(cqsa_starpu_codelets STATIC
     block_data.cpp
+    block_pool.cpp
     run.cpp
     attend/codelet.cpp
     finalize/codelet.cpp

@@ -75,9 +75,9 @@ void check_machine(const machine& machine) {
                 " device bytes and " + number(machine.host_bytes) + " host bytes came");
     require(machine.alignment >= 1 && machine.alignment <= std::int64_t{1} << 20, error_code::usage,
             "alignment must be from 1 to 2^20, but " + number(machine.alignment) + " came");
-    require(machine.device_allocation.granularity_bytes >= 1, error_code::usage,
-            "the granularity of an allocation must be at least 1 byte, but " +
-                number(machine.device_allocation.granularity_bytes) + " came");
+    require(machine.device_page_bytes >= 1, error_code::usage,
+            "a page of device memory must be at least 1 byte, but " +
+                number(machine.device_page_bytes) + " came");
     if (machine.cpu) check_rates(machine.cpu_rates, false, "CPU");
     if (machine.devices > 0) check_rates(machine.device_rates, true, "devices");
 }

@@ -23,20 +23,6 @@ struct rates {
     double longest_task_seconds = 2; ///< … and longer ones: progress, stopping and balance suffer
 };
 
-/// How memory is handed out. Requests up to slab_limit_bytes share slabs of slab_bytes (0: there
-/// are none); larger ones are rounded up to granularity_bytes. Small handles fill slabs that count
-/// against the budget and cannot be exchanged with the large ones, so plans avoid them.
-struct allocation_rules {
-    std::int64_t granularity_bytes = 256;
-    std::int64_t slab_bytes = 0;
-    std::int64_t slab_limit_bytes = 0;
-};
-
-/// What StarPU's allocator does on a CUDA device.
-constexpr allocation_rules cuda_allocation{.granularity_bytes = std::int64_t{2} << 20,
-                                           .slab_bytes = std::int64_t{32} << 20,
-                                           .slab_limit_bytes = std::int64_t{4} << 20};
-
 /// Bytes of workspace of an attend task over at most so many query and key tokens.
 using workspace_model = std::function<std::int64_t(
     const problem& problem, std::int64_t strip_tokens, std::int64_t segment_tokens)>;
@@ -53,7 +39,8 @@ struct machine {
         .strip_seconds = 1e-3, .pin_bytes_per_second = 2e9, .shortest_task_seconds = 1e-4};
     workspace_model cpu_workspace;    ///< empty: none
     workspace_model device_workspace; ///< empty: none
-    allocation_rules device_allocation = cuda_allocation;
+    /// A run takes its device memory in one piece of a multiple of so many bytes (CUDA: 2 MiB).
+    std::int64_t device_page_bytes = std::int64_t{2} << 20;
     std::int64_t multiprocessors = 0; ///< thread blocks a GPU runs at once; 0: waves not modelled
     std::int64_t tile_rows = 128;     ///< query rows of one head that a thread block takes
     std::int64_t alignment = 128;     ///< blocks are multiples of so many tokens

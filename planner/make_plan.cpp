@@ -30,15 +30,12 @@ constexpr std::int64_t quickly_simulated_keys = 100'000;
 constexpr double same_time = 0.005;
 // What tasks of a good length may cost.
 constexpr double length_loss = 0.05;
-// The model does not know how slow slabs are.
-constexpr double any_loss = std::numeric_limits<double>::infinity();
 
 struct candidate {
     cqsa::plan plan;
     workload work;
     double mean_task_seconds = 0;
     double longest_task_seconds = 0;
-    bool outside_slabs = true;
 };
 
 /// Tries all plans and keeps those that fit, and how much the others lack.
@@ -146,9 +143,9 @@ class Search {
         std::optional<workload> work;
         for (const state_flow flow : flows) {
             plan.flow = flow;
-            candidate candidate;
-            if (!fits(plan, candidate)) continue;
+            if (!fits(plan)) continue;
             if (!work) work = measure_workload(plan);
+            candidate candidate;
             candidate.plan = plan;
             candidate.work = *work;
             candidate.plan.tasks = work->tasks;
@@ -161,16 +158,15 @@ class Search {
         return work.has_value();
     }
 
-    bool fits(const plan& plan, candidate& candidate) {
+    bool fits(const plan& plan) {
         const double step_flops =
             static_cast<double>(flops_per_pair(problem_)) *
             static_cast<double>(plan.strip_blocks * plan.queries.block_tokens) *
             static_cast<double>(plan.segment_blocks * plan.keys.block_tokens);
         if (step_flops >= 0x1p63) return false;
         if (machine_.devices > 0) {
-            const working_set set = device_working_set(plan, machine_);
-            candidate.outside_slabs = set.outside_slabs;
-            const std::int64_t missing = set.allocated_bytes - machine_.device_bytes;
+            const std::int64_t missing =
+                device_working_set(plan, machine_).allocated_bytes - machine_.device_bytes;
             if (missing > 0) {
                 device_bytes_missing = std::min(device_bytes_missing, missing);
                 return false;
@@ -272,7 +268,6 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     if (candidates.empty()) refuse(search, machine);
 
     const rates& rates = machine.devices > 0 ? machine.device_rates : machine.cpu_rates;
-    prefer(candidates, any_loss, [](const candidate& one) { return one.outside_slabs; });
     const auto fewest_tasks = std::ranges::min(candidates, {}, [](const candidate& one) {
                                   return one.plan.tasks;
                               }).plan.tasks;

@@ -26,8 +26,8 @@ struct plan_request {
 /// the fastest by the model in planner/cost_model.hpp. Of those within `tolerance` of it the one
 /// with most independent quorums (merged partial states); of plans that differ by no more than the
 /// model can tell, the one whose tasks belong to most quorums. Tasks that are too short or too long
-/// (planner/machine.hpp) are avoided where that costs no more than 5 %, handles small enough to
-/// fill slabs where it is possible. Every plan is valid for step_stream.
+/// (planner/machine.hpp) are avoided where that costs no more than 5 %. Every plan is valid for
+/// step_stream.
 ///
 /// Throws Error: bad_input (extents negative or too large, heads not a multiple of kv_heads,
 /// head_dim outside 1 … 256), usage (a request or a machine that makes no sense), does_not_fit

@@ -4,6 +4,7 @@
 #include "planner/block_bytes.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace cqsa {
 namespace {
@@ -39,15 +40,29 @@ block_counts count_blocks(const plan& plan, std::int64_t strips) {
             .merged_states = merged ? std::min<std::int64_t>(2, blocks) : 0};
 }
 
-AllocatedBytes allocate(const plan& plan, const machine& machine, const block_counts& counts) {
-    const problem& p = plan.problem;
-    AllocatedBytes bytes(machine.device_allocation);
-    bytes.add(counts.strip_queries, query_block_bytes(p, plan.queries.block_tokens));
-    bytes.add(counts.strip_states + counts.merged_states,
-              state_block_bytes(p, plan.queries.block_tokens));
-    bytes.add(counts.segment_keys, key_block_bytes(p, plan.keys.block_tokens));
-    bytes.add(counts.results, result_block_bytes(p, plan.queries.block_tokens));
-    return bytes;
+/// All buffers of a run, by size.
+std::vector<device_buffers> buffers_for(const plan& plan, const machine& machine,
+                                        const block_counts& counts) {
+    const buffer_sizes sizes(plan);
+    std::map<std::int64_t, std::int64_t> count_of;
+    count_of[sizes.query] += counts.strip_queries;
+    count_of[sizes.state] += counts.strip_states + counts.merged_states;
+    count_of[sizes.key] += counts.segment_keys;
+    count_of[sizes.result] += counts.results;
+    count_of[workspace_bytes(machine.device_workspace, plan)] += 1;
+    count_of.erase(0);
+    std::vector<device_buffers> buffers;
+    for (const auto& [bytes, count] : count_of) {
+        if (count > 0) buffers.push_back({bytes, count});
+    }
+    return buffers;
+}
+
+std::int64_t total_bytes(const std::vector<device_buffers>& buffers, const machine& machine) {
+    std::int64_t bytes = 0;
+    for (const device_buffers& one : buffers)
+        bytes += one.count * padded_bytes(one.bytes);
+    return rounded_up(bytes, machine.device_page_bytes);
 }
 
 std::int64_t strips_per_device(const plan& plan, const machine& machine) {
@@ -56,16 +71,13 @@ std::int64_t strips_per_device(const plan& plan, const machine& machine) {
 
 } // namespace
 
-void AllocatedBytes::add(std::int64_t handles, std::int64_t handle_bytes) {
-    if (rules_.slab_bytes > 0 && handle_bytes <= rules_.slab_limit_bytes) {
-        small_bytes_ += handles * handle_bytes;
-    } else {
-        large_bytes_ += handles * rounded_up(handle_bytes, rules_.granularity_bytes);
-    }
-}
-
-std::int64_t AllocatedBytes::total() const {
-    return large_bytes_ + (small_bytes_ > 0 ? rounded_up(small_bytes_, rules_.slab_bytes) : 0);
+buffer_sizes::buffer_sizes(const plan& plan)
+    : query(query_block_bytes(plan.problem, plan.queries.block_tokens)),
+      key(key_block_bytes(plan.problem, plan.keys.block_tokens)),
+      state(state_block_bytes(plan.problem, plan.queries.block_tokens)),
+      result(result_block_bytes(plan.problem, plan.queries.block_tokens)) {
+    const std::int64_t larger = std::max(query, result);
+    if (4 * larger <= 5 * std::min(query, result)) query = result = larger;
 }
 
 std::int64_t workers(const machine& machine) {
@@ -73,31 +85,22 @@ std::int64_t workers(const machine& machine) {
 }
 
 working_set device_working_set(const plan& plan, const machine& machine) {
-    const problem& p = plan.problem;
     const block_counts counts = count_blocks(plan, strips_per_device(plan, machine));
-    const std::int64_t state_bytes = state_block_bytes(p, plan.queries.block_tokens);
+    const buffer_sizes sizes(plan);
     working_set set;
-    set.strips_bytes = counts.strip_queries * query_block_bytes(p, plan.queries.block_tokens) +
-                       counts.strip_states * state_bytes;
-    set.segments_bytes = counts.segment_keys * key_block_bytes(p, plan.keys.block_tokens);
-    set.results_bytes = counts.results * result_block_bytes(p, plan.queries.block_tokens);
-    set.merges_bytes = counts.merged_states * state_bytes;
+    set.strips_bytes = counts.strip_queries * sizes.query + counts.strip_states * sizes.state;
+    set.segments_bytes = counts.segment_keys * sizes.key;
+    set.results_bytes = counts.results * sizes.result;
+    set.merges_bytes = counts.merged_states * sizes.state;
     set.workspace_bytes = workspace_bytes(machine.device_workspace, plan);
-    AllocatedBytes bytes = allocate(plan, machine, counts);
-    set.outside_slabs = bytes.outside_slabs();
-    if (set.workspace_bytes > 0) bytes.add(1, set.workspace_bytes);
-    set.allocated_bytes = bytes.total();
+    set.allocated_bytes = total_bytes(buffers_for(plan, machine, counts), machine);
     return set;
 }
 
 residency device_residency(const plan& plan, const machine& machine) {
-    const problem& p = plan.problem;
     block_counts counts = count_blocks(plan, strips_per_device(plan, machine));
-    const std::int64_t workspace = workspace_bytes(machine.device_workspace, plan);
     const auto bytes_with = [&](const block_counts& kept) {
-        AllocatedBytes bytes = allocate(plan, machine, kept);
-        if (workspace > 0) bytes.add(1, workspace);
-        return bytes.total();
+        return total_bytes(buffers_for(plan, machine, kept), machine);
     };
     const auto keep = [&](const block_counts& more) {
         if (bytes_with(more) > machine.device_bytes) return false;
@@ -111,8 +114,7 @@ residency device_residency(const plan& plan, const machine& machine) {
         states = plan.queries.blocks();
         kept.states = keep(more);
     }
-    const std::int64_t key_bytes =
-        std::max<std::int64_t>(1, key_block_bytes(p, plan.keys.block_tokens));
+    const std::int64_t key_bytes = std::max<std::int64_t>(1, buffer_sizes(plan).key);
     const std::int64_t spare = machine.device_bytes - bytes_with(counts);
     std::int64_t low = 0;
     std::int64_t high =
@@ -135,6 +137,7 @@ residency device_residency(const plan& plan, const machine& machine) {
         kept.queries = keep(more);
     }
     kept.device_bytes = bytes_with(counts);
+    kept.buffers = buffers_for(plan, machine, counts);
     return kept;
 }
 

@@ -5,23 +5,26 @@
 #include "planner/plan.hpp"
 
 #include <cstdint>
+#include <vector>
 
 namespace cqsa {
 
-/// Bytes of handles as an allocator hands them out.
-class AllocatedBytes {
-  public:
-    explicit AllocatedBytes(const allocation_rules& rules) : rules_(rules) {}
+/// Bytes of the buffers that hold a plan's blocks outside the caller's memory. The last, short block
+/// of a sequence takes as much as the others, and where O with LSE is about as large as Q they take
+/// equal buffers, so that one can follow the other.
+struct buffer_sizes {
+    explicit buffer_sizes(const plan& plan);
+    std::int64_t query;
+    std::int64_t key; ///< K with V
+    std::int64_t state;
+    std::int64_t result; ///< O with LSE
+};
 
-    void add(std::int64_t handles, std::int64_t handle_bytes);
-    [[nodiscard]] std::int64_t total() const;
-    /// Whether every handle so far is too large for a slab.
-    [[nodiscard]] bool outside_slabs() const { return small_bytes_ == 0; }
-
-  private:
-    allocation_rules rules_;
-    std::int64_t large_bytes_ = 0;
-    std::int64_t small_bytes_ = 0;
+/// Buffers of one size on a device.
+struct device_buffers {
+    std::int64_t bytes = 0;
+    std::int64_t count = 0;
+    bool operator==(const device_buffers&) const = default;
 };
 
 /// What must be on one device at a time so that the plan runs, in bytes of handles:
@@ -34,8 +37,7 @@ struct working_set {
     std::int64_t results_bytes = 0;
     std::int64_t merges_bytes = 0;
     std::int64_t workspace_bytes = 0;
-    std::int64_t allocated_bytes = 0; ///< all of them, as the device's allocator hands them out
-    bool outside_slabs = true;        ///< no handle is so small that it fills a slab
+    std::int64_t allocated_bytes = 0; ///< all of them, in whole pages
 };
 working_set device_working_set(const plan& plan, const machine& machine);
 
@@ -46,7 +48,8 @@ struct residency {
     bool states = false;
     std::int64_t key_blocks = 0;
     bool queries = false;
-    std::int64_t device_bytes = 0; ///< peak: the working set and what is kept
+    std::int64_t device_bytes = 0; ///< the working set and what is kept, in whole pages
+    std::vector<device_buffers> buffers; ///< all that the run holds on the device, sorted by size
 };
 residency device_residency(const plan& plan, const machine& machine);
 

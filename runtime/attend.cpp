@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/attend.hpp"
 
+#include "codelets/block_pool.hpp"
 #include "codelets/run.hpp"
 #include "planner/make_plan.hpp"
 #include "runtime/graph.hpp"
@@ -12,6 +13,7 @@
 
 #include <starpu.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <optional>
@@ -55,11 +57,43 @@ class Awake {
     StarpuContext& context_;
 };
 
-// Where tasks may run, and what they need there.
-struct placement {
-    std::int32_t where = 0;
+// What a run follows, where its tasks may run, and what they need there.
+struct arrangement {
+    cqsa::plan plan;
+    machine node;
+    std::int32_t where = STARPU_CPU;
     std::int64_t workspace_bytes = 0; ///< on each GPU
 };
+
+// Takes the plan's device memory on every GPU; false when one of them has less.
+bool reserve(const StarpuContext& context, const arrangement& run) {
+    const std::vector<device_buffers> buffers = device_residency(run.plan, run.node).buffers;
+    return std::ranges::all_of(context.cuda_workers(), [&](int worker) {
+        return reserve_buffers(starpu_worker_get_memory_node(worker), buffers);
+    });
+}
+
+// Plans for what the GPUs have and takes it. Other processes may take memory between the two: then
+// the plan becomes smaller, until none fits.
+arrangement arrange(const StarpuContext& context, const problem& problem, attend_options options) {
+    const std::string no_gpus = gpus_unsupported(context, problem);
+    if (!no_gpus.empty() && context.cpu_workers().empty()) {
+        throw Error(error_code::device, no_gpus);
+    }
+    const bool with_gpus = !context.cuda_workers().empty() && no_gpus.empty();
+    while (true) {
+        arrangement run;
+        run.node = machine_of(context, problem, options, with_gpus);
+        run.plan = make_plan(problem, run.node, request_of(options));
+        if (!with_gpus) return run;
+        run.where = context.where();
+        run.workspace_bytes =
+            gpu_workspace_bytes(problem, run.node.device_bytes,
+                                starpu_worker_get_devid(context.cuda_workers().front()));
+        if (reserve(context, run)) return run;
+        options.device_bytes = run.plan.predicted.device_bytes / 10 * 9;
+    }
+}
 
 // The caller's memory that transfers will touch. Keys and values first: the first strip streams all
 // of them, while queries and outputs are wanted strip by strip.
@@ -80,7 +114,7 @@ std::vector<PinnedMemory::range> ranges_of(const operands& given) {
 
 // Runs the plan of `report` and returns the seconds from the first submission to the last output.
 double execute(StarpuContext& context, const operands& given, const attend_options& options,
-               std::unique_ptr<Run>& run, const attend_report& report, const placement& place) {
+               std::unique_ptr<Run>& run, const arrangement& arranged) {
     const auto start = std::chrono::steady_clock::now();
     const auto elapsed = [start] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -88,21 +122,20 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     const auto tell = [&](double flops, std::int64_t tasks) {
         if (options.on_progress) {
             options.on_progress({.flops_done = flops,
-                                 .flops_total = report.plan.predicted.flops,
+                                 .flops_total = arranged.plan.predicted.flops,
                                  .tasks_done = tasks,
-                                 .tasks_total = report.plan.tasks,
+                                 .tasks_total = arranged.plan.tasks,
                                  .seconds = elapsed()});
         }
         return options.stop_requested && options.stop_requested();
     };
-    const Awake awake(context);
     std::optional<PinnedMemory> pinned;
-    if ((place.where & STARPU_CUDA) != 0) {
+    if ((arranged.where & STARPU_CUDA) != 0) {
         pinned.emplace(ranges_of(given));
         pinned->wait_for(2);
     }
-    auto graph =
-        std::make_unique<Graph>(given, report.plan, *run, place.where, place.workspace_bytes);
+    auto graph = std::make_unique<Graph>(given, arranged.plan, *run, arranged.where,
+                                         arranged.workspace_bytes);
     try {
         graph->execute(tell);
     } catch (const Graph::Stalled&) {
@@ -113,7 +146,7 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
         throw;
     }
     graph.reset();
-    tell(report.plan.predicted.flops, report.plan.tasks);
+    tell(arranged.plan.predicted.flops, arranged.plan.tasks);
     return elapsed();
 }
 
@@ -130,30 +163,19 @@ std::vector<attend_report::worker> workers_of(const StarpuContext& context, Run&
 
 attend_report run_attention(StarpuContext& context, const operands& given, const problem& problem,
                             double scale, const attend_options& options) {
-    const std::string no_gpus = gpus_unsupported(context, problem);
-    if (!no_gpus.empty() && context.cpu_workers().empty()) {
-        throw Error(error_code::device, no_gpus);
-    }
-    const bool with_gpus = !context.cuda_workers().empty() && no_gpus.empty();
-    const machine node = machine_of(context, problem, options, with_gpus);
+    reset_peak_memory_use();
+    const Awake awake(context);
+    const arrangement arranged = arrange(context, problem, options);
     attend_report report;
-    report.plan = make_plan(problem, node, request_of(options));
-    placement place{.where = context.where(), .workspace_bytes = 0};
-    if (with_gpus) {
-        place.workspace_bytes = gpu_workspace_bytes(
-            problem, node.device_bytes, starpu_worker_get_devid(context.cuda_workers().front()));
-    } else {
-        place.where = STARPU_CPU;
-    }
+    report.plan = arranged.plan;
 
     auto run = std::make_unique<Run>(problem, scale);
     run->cpu_threads = context.cpu_team_threads();
-    run->cpu_rates = rates_of(node.cpu_rates);
-    run->cuda_rates = rates_of(node.device_rates);
+    run->cpu_rates = rates_of(arranged.node.cpu_rates);
+    run->cuda_rates = rates_of(arranged.node.device_rates);
     if (CpuTeam* team = context.team()) run->prepare_cpu_worker = [team] { team->bind(); };
 
-    reset_peak_memory_use();
-    report.measured.seconds = execute(context, given, options, run, report, place);
+    report.measured.seconds = execute(context, given, options, run, arranged);
     report.measured.flops = report.plan.predicted.flops;
     const memory_use use = peak_memory_use();
     report.measured.device_bytes = use.device_bytes;

@@ -60,7 +60,7 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
 
 Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
              std::int64_t workspace_bytes)
-    : given_(given), plan_(the_plan), run_(run), where_(where) {
+    : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where) {
     if (workspace_bytes > 0) {
         workspace_.reset(register_temporary(workspace_bytes, workspace_bytes, nullptr));
         starpu_data_set_name(workspace_.get(), "workspace");
@@ -74,11 +74,9 @@ Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t
 }
 
 Graph::~Graph() {
-    // Left over only after an error; their tasks have ended without touching them.
-    for (const auto& [block, state] : states_)
-        starpu_data_unregister_no_coherency(state);
-    for (const auto& [key, partial] : partials_)
-        starpu_data_unregister_no_coherency(partial);
+    // Nobody wants what is in them any more.
+    for (handle& state : state_handles_)
+        starpu_data_unregister_no_coherency(state.release());
 }
 
 void Graph::execute(const poll_function& poll) {
@@ -157,9 +155,9 @@ void Graph::submit_attend(const step& step) {
     }
     for (std::size_t i = 0; i < step.queries.size(); ++i) {
         const std::int64_t block = step.queries[i];
-        buffers.push_back({step.partial ? state_of(partials_, {step.quorum, block}, "P", block)
-                                        : state_of(states_, block, "S", block),
-                           step.fresh[i] ? STARPU_W : STARPU_RW});
+        buffers.push_back(
+            {step.partial ? state_of(partials_, {step.quorum, block}) : state_of(states_, block),
+             step.fresh[i] ? STARPU_W : STARPU_RW});
     }
     for (const std::int64_t block : step.keys) {
         arguments->keys.push_back({.k = {},
@@ -187,11 +185,11 @@ void Graph::submit_merge(const step& step) {
     arguments->bytes = 3 * state_bytes(block);
     const auto partial = partials_.extract({step.quorum, block});
     std::vector<starpu_data_descr> buffers{
-        {state_of(states_, block, "S", block), step.fresh.front() ? STARPU_W : STARPU_RW},
+        {state_of(states_, block), step.fresh.front() ? STARPU_W : STARPU_RW},
         {partial.mapped(), STARPU_R}};
     order_in_window(step, buffers);
     submit_task(merge_codelet(), std::move(arguments), std::move(buffers), merge_priority);
-    starpu_data_unregister_submit(partial.mapped());
+    spare_states_.push_back(partial.mapped());
 }
 
 void Graph::submit_finalize(const step& step) {
@@ -207,7 +205,7 @@ void Graph::submit_finalize(const step& step) {
     order_in_window(step, buffers);
     submit_task(finalize_codelet(), std::move(arguments), std::move(buffers), merge_priority,
                 block);
-    if (!state.empty()) starpu_data_unregister_submit(state.mapped());
+    if (!state.empty()) spare_states_.push_back(state.mapped());
 }
 
 void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments> arguments,
@@ -261,13 +259,15 @@ void Graph::order_in_window(const step& step, std::vector<starpu_data_descr>& bu
 }
 
 template<class Key>
-starpu_data_handle_t Graph::state_of(std::map<Key, starpu_data_handle_t>& states, const Key& key,
-                                     const char* name, std::int64_t block) {
+starpu_data_handle_t Graph::state_of(std::map<Key, starpu_data_handle_t>& states, const Key& key) {
     const auto [entry, is_new] = states.try_emplace(key, nullptr);
-    if (is_new) {
-        const std::int64_t full = state_layout(run_.problem, plan_.queries.block_tokens).bytes();
-        entry->second = register_temporary(state_bytes(block), full, &run_.moved);
-        name_handle(entry->second, name, block);
+    if (is_new && !spare_states_.empty()) {
+        entry->second = spare_states_.front();
+        spare_states_.pop_front();
+    } else if (is_new) {
+        entry->second = register_temporary(sizes_.state, sizes_.state, &run_.moved);
+        name_handle(entry->second, "state", static_cast<std::int64_t>(state_handles_.size()));
+        state_handles_.emplace_back(entry->second);
     }
     return entry->second;
 }
@@ -278,37 +278,35 @@ std::int64_t Graph::state_bytes(std::int64_t block) const {
 
 starpu_data_handle_t Graph::block_of(std::map<std::int64_t, handle>& blocks, const char* name,
                                      std::int64_t block, const block_grid& grid,
+                                     std::int64_t buffer_bytes,
                                      std::initializer_list<const tensor*> arrays) {
     const auto [entry, is_new] = blocks.try_emplace(block, nullptr);
     if (is_new) {
         std::vector<block_part> parts;
-        std::vector<block_part> full;
-        for (const tensor* array : arrays) {
+        for (const tensor* array : arrays)
             parts.push_back(rows_of(*array, grid.begin(block), grid.size(block)));
-            full.push_back(rows_of(*array, 0, grid.block_tokens));
-        }
-        const int count = static_cast<int>(parts.size());
-        entry->second.reset(
-            register_block(parts.data(), count, packed_bytes(full.data(), count), &run_.moved));
+        entry->second.reset(register_block(parts.data(), static_cast<int>(parts.size()),
+                                           buffer_bytes, &run_.moved));
         name_handle(entry->second.get(), name, block);
     }
     return entry->second.get();
 }
 
 starpu_data_handle_t Graph::query_handle(std::int64_t block) {
-    return block_of(queries_, "Q", block, plan_.queries, {&given_.q});
+    return block_of(queries_, "Q", block, plan_.queries, sizes_.query, {&given_.q});
 }
 
 starpu_data_handle_t Graph::key_handle(std::int64_t block) {
-    return block_of(keys_, "KV", block, plan_.keys, {&given_.k, &given_.v});
+    return block_of(keys_, "KV", block, plan_.keys, sizes_.key, {&given_.k, &given_.v});
 }
 
 starpu_data_handle_t Graph::result_handle(std::int64_t block) {
     const tensor out{given_.out.data, given_.out.type, given_.out.shape, given_.out.strides};
     const tensor lse{given_.lse.data, given_.lse.type, given_.lse.shape, given_.lse.strides};
     const starpu_data_handle_t result =
-        given_.lse.data == nullptr ? block_of(results_, "O", block, plan_.queries, {&out})
-                                   : block_of(results_, "O", block, plan_.queries, {&out, &lse});
+        given_.lse.data == nullptr
+            ? block_of(results_, "O", block, plan_.queries, sizes_.result, {&out})
+            : block_of(results_, "O", block, plan_.queries, sizes_.result, {&out, &lse});
     // Written back to the caller's memory as soon as it is complete.
     starpu_data_set_wt_mask(result, 1U << STARPU_MAIN_RAM);
     return result;

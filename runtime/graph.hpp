@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codelets/run.hpp"
+#include "planner/memory_model.hpp"
 #include "planner/plan.hpp"
 #include "runtime/operands.hpp"
 
@@ -10,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -29,8 +31,7 @@ namespace cqsa {
 /// `max_tasks` submitted tasks have not ended, so the graph itself stays small at any length.
 class Graph {
   public:
-    /// where: starpu_task::where of every task. workspace_bytes: what an attend task needs on a
-    /// GPU.
+    /// where: starpu_task::where of every task. workspace_bytes: of an attend task on a GPU.
     Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
           std::int64_t workspace_bytes);
     ~Graph();
@@ -67,15 +68,16 @@ class Graph {
                      std::int64_t finished_block = -1);
     /// Orders the task after the strip that had the same place in the window before.
     void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
-    /// S_i or P_{s,i}, registered when it is asked for the first time.
+    /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
+    /// first time.
     template<class Key>
-    starpu_data_handle_t state_of(std::map<Key, starpu_data_handle_t>& states, const Key& key,
-                                  const char* name, std::int64_t block);
+    starpu_data_handle_t state_of(std::map<Key, starpu_data_handle_t>& states, const Key& key);
     starpu_data_handle_t query_handle(std::int64_t block);
     starpu_data_handle_t key_handle(std::int64_t block);
     starpu_data_handle_t result_handle(std::int64_t block);
     starpu_data_handle_t block_of(std::map<std::int64_t, handle>& blocks, const char* name,
                                   std::int64_t block, const block_grid& grid,
+                                  std::int64_t buffer_bytes,
                                   std::initializer_list<const tensor*> arrays);
     [[nodiscard]] std::int64_t state_bytes(std::int64_t block) const;
 
@@ -84,6 +86,7 @@ class Graph {
 
     const operands given_;
     const plan plan_;
+    const buffer_sizes sizes_;
     Run& run_;
     const std::int32_t where_;
     bool stopped_ = false;
@@ -94,6 +97,10 @@ class Graph {
     std::map<std::int64_t, handle> queries_;
     std::map<std::int64_t, handle> keys_;
     std::map<std::int64_t, handle> results_;
+    // States live in handles that are used again, so that they keep their memory. StarPU orders
+    // the uses of a handle as they were submitted.
+    std::vector<handle> state_handles_;
+    std::deque<starpu_data_handle_t> spare_states_;       ///< the longest unused first
     std::map<std::int64_t, starpu_data_handle_t> states_; ///< S_i, until finalize is submitted
     using quorum_block = std::pair<std::int64_t, std::int64_t>;
     std::map<quorum_block, starpu_data_handle_t> partials_; ///< P_{s,i}, until merge is submitted

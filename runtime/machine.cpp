@@ -2,6 +2,7 @@
 #include "runtime/machine.hpp"
 
 #include "codelets/attend/attend.hpp"
+#include "codelets/block_pool.hpp"
 #include "runtime/assumed_rates.hpp"
 #include "runtime/cpu_team.hpp"
 #include "runtime/environment.hpp"
@@ -75,6 +76,16 @@ std::int64_t host_budget(const attend_options& options) {
     return usable;
 }
 
+// What a run may take of a GPU's memory: what is free and what StarPU's limit leaves, where memory
+// that is reserved for runs already counts as free.
+std::int64_t available_bytes(int worker, const std::vector<gpu_facts>& gpus) {
+    const unsigned node = starpu_worker_get_memory_node(worker);
+    const auto limit = static_cast<std::int64_t>(starpu_memory_get_available(node));
+    const gpu_facts& gpu = gpus.at(static_cast<std::size_t>(starpu_worker_get_devid(worker)));
+    const auto free = static_cast<std::int64_t>(usable_share * static_cast<double>(gpu.free_bytes));
+    return std::min(limit, free) + reserved_bytes(node);
+}
+
 } // namespace
 
 #ifdef CQSA_WITH_CUDA
@@ -135,9 +146,7 @@ machine machine_of(const StarpuContext& context, const problem& problem,
         std::int64_t bytes =
             options.device_bytes.value_or(std::numeric_limits<std::int64_t>::max());
         for (const int worker : context.cuda_workers()) {
-            const auto total = static_cast<std::int64_t>(
-                starpu_memory_get_total(starpu_worker_get_memory_node(worker)));
-            bytes = std::min(bytes, total);
+            bytes = std::min(bytes, available_bytes(worker, gpus));
         }
         add_gpus(node, problem, static_cast<int>(context.cuda_workers().size()), gpus.front(),
                  bytes);

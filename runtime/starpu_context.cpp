@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/starpu_context.hpp"
 
+#include "codelets/block_pool.hpp"
 #include "runtime/environment.hpp"
 
 #include <starpu.h>
@@ -38,6 +39,11 @@ void set_environment(ScopedEnvironment& environment, const starpu_settings& sett
     }
 }
 
+void release_buffers_of(const std::vector<int>& cuda_workers) {
+    for (const int worker : cuda_workers)
+        release_buffers(starpu_worker_get_memory_node(worker));
+}
+
 std::unique_ptr<CpuTeam> team_for(int cpu_worker, int threads) {
     std::vector<int> taken;
     for (const int worker : workers_of(STARPU_CUDA_WORKER)) {
@@ -57,6 +63,7 @@ struct StarpuContext::Instance {
     ~Instance() {
         if (hangs) return;
         starpu_resume(); // StarPU must not be paused when it shuts down
+        release_buffers_of(workers_of(STARPU_CUDA_WORKER));
         starpu_shutdown();
     }
 };
@@ -135,7 +142,9 @@ StarpuContext::StarpuContext(const starpu_settings& settings) : ours_(start(sett
     }
 }
 
-StarpuContext::~StarpuContext() = default;
+StarpuContext::~StarpuContext() {
+    if (!ours_) release_buffers_of(cuda_workers_);
+}
 
 std::int32_t StarpuContext::where() const {
     return static_cast<std::int32_t>((cpu_workers_.empty() ? 0U : STARPU_CPU) |

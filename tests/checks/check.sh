@@ -56,8 +56,8 @@ licence() {
 # Kernels know nothing of StarPU: only the codelets' StarPU side (codelets/starpu.cmake) includes it.
 # (tests/planner checks the planner.)
 layers() {
-    { grep -rlE '#include [<"](starpu|codelets/(run|block_data)|codelets/.*/codelet)' codelets || true; } |
-        { grep -vE '^codelets/(run|block_data|[a-z_]+/codelet)\.[ch]pp$' || true; } |
+    { grep -rlE '#include [<"](starpu|codelets/(run|block_[a-z]+)|codelets/.*/codelet)' codelets || true; } |
+        { grep -vE '^codelets/(run|block_[a-z]+|[a-z_]+/codelet)\.[ch]pp$' || true; } |
         fail_if_any "Only the StarPU side of codelets/ may include StarPU:"
     grep -nE '#include' runtime/{attend,doctor,host_memory,session}.hpp |
         { grep -vE '#include (<[a-z_]+>|"(planner|runtime)/)' || true; } |

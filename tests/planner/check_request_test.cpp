@@ -58,7 +58,7 @@ TEST(CheckRequest, RefusesMachinesThatMakeNoSense) {
     EXPECT_TRUE(refuses([](machine& m) { m.alignment = 0; }));
     EXPECT_TRUE(refuses([](machine& m) { m.cpu_rates.attend_flops_per_second = 0; }));
     EXPECT_TRUE(refuses([](machine& m) { m.device_rates.h2d_bytes_per_second = 0; }));
-    EXPECT_TRUE(refuses([](machine& m) { m.device_allocation.granularity_bytes = 0; }));
+    EXPECT_TRUE(refuses([](machine& m) { m.device_page_bytes = 0; }));
 }
 
 TEST(CheckRequest, RefusesRequestsThatMakeNoSense) {

@@ -54,9 +54,7 @@ random_case draw_case(std::mt19937_64& random) {
     m.cpu = m.devices == 0 || one_in(3);
     m.device_bytes = draw(0, 300'000);
     if (one_in(2)) m.host_bytes = draw(0, 1'000'000);
-    m.device_allocation = {.granularity_bytes = draw(1, 512),
-                           .slab_bytes = one_in(2) ? 4'096 : 0,
-                           .slab_limit_bytes = 1'024};
+    m.device_page_bytes = draw(1, 4'096);
     for (rates* rates : {&m.cpu_rates, &m.device_rates}) {
         rates->attend_flops_per_second = 1e9;
         rates->merge_bytes_per_second = 1e8;
@@ -213,27 +211,6 @@ TEST(MakePlan, MergesIndependentQuorumsWhereTheStatesFitTheDevice) {
     EXPECT_EQ(tight.order, task_order::query_major);
     EXPECT_EQ(tight.interleave, 2);
     EXPECT_EQ(tight.merges, 0);
-}
-
-TEST(MakePlan, KeepsHandlesOutOfSlabsWhereTheBudgetAllows) {
-    for (const std::int64_t budget : {96, 128, 512, 4'096}) {
-        const plan plan = make_plan(causal(1 << 20), h100(budget * mebibyte));
-        const std::int64_t limit = h100(0).device_allocation.slab_limit_bytes;
-        EXPECT_GT(query_block_bytes(plan.problem, plan.queries.block_tokens), limit) << budget;
-        EXPECT_GT(key_block_bytes(plan.problem, plan.keys.block_tokens), limit) << budget;
-    }
-}
-
-TEST(MakePlan, KeepsHandlesOutOfSlabsEvenWhereThatCostsTime) {
-    machine machine = h100(512 * mebibyte);
-    const plan usual = make_plan(causal(1 << 20), machine);
-    machine.device_allocation.slab_limit_bytes =
-        query_block_bytes(usual.problem, usual.queries.block_tokens);
-    const plan plan = make_plan(causal(1 << 20), machine);
-    EXPECT_GT(query_block_bytes(plan.problem, plan.queries.block_tokens),
-              machine.device_allocation.slab_limit_bytes);
-    EXPECT_GT(key_block_bytes(plan.problem, plan.keys.block_tokens),
-              machine.device_allocation.slab_limit_bytes);
 }
 
 TEST(MakePlan, DividesLongSequencesSoThatEveryTaskBelongsToOneQuorum) {

@@ -27,17 +27,18 @@ TEST(BlockBytes, AddUpTheArraysOfAHandle) {
     EXPECT_EQ(result_block_bytes(problem, 100), 2 * 4 * 100 * 64 * 8 + 6'400);
 }
 
-TEST(AllocatedBytes, RoundUpLargeHandlesAndGatherSmallOnesInSlabs) {
-    AllocatedBytes bytes({.granularity_bytes = 16, .slab_bytes = 256, .slab_limit_bytes = 64});
-    EXPECT_EQ(bytes.total(), 0);
-    bytes.add(3, 65);
-    EXPECT_EQ(bytes.total(), 3 * 80);
-    EXPECT_TRUE(bytes.outside_slabs());
-    bytes.add(4, 64);
-    EXPECT_EQ(bytes.total(), 3 * 80 + 256);
-    EXPECT_FALSE(bytes.outside_slabs());
-    bytes.add(1, 1);
-    EXPECT_EQ(bytes.total(), 3 * 80 + 512);
+TEST(BufferSizes, LetOutputsFollowQueriesOfAboutTheirSize) {
+    problem problem{.heads = 2, .tokens = 1'000, .kv_tokens = 1'000, .head_dim = 64};
+    problem.type = problem.out_type = data_type::bf16;
+    const buffer_sizes equal(plan_of(problem, 7, 1, 100, 50));
+    EXPECT_EQ(equal.result, result_block_bytes(problem, 100));
+    EXPECT_EQ(equal.query, equal.result);
+    EXPECT_EQ(equal.key, key_block_bytes(problem, 50));
+    EXPECT_EQ(equal.state, state_block_bytes(problem, 100));
+    problem.out_type = data_type::f32;
+    const buffer_sizes unequal(plan_of(problem, 7, 1, 100, 50));
+    EXPECT_EQ(unequal.query, query_block_bytes(problem, 100));
+    EXPECT_EQ(unequal.result, result_block_bytes(problem, 100));
 }
 
 /// The most bytes of open strips, and of the keys of an attend step and the next, over all steps.
@@ -119,8 +120,11 @@ TEST(WorkingSet, CountsResultsMergesAndWorkspace) {
     EXPECT_EQ(set.results_bytes, 2 * result_block_bytes(problem, 5));
     EXPECT_EQ(set.merges_bytes, 2 * state_block_bytes(problem, 5));
     EXPECT_EQ(set.workspace_bytes, 2'055);
-    EXPECT_EQ(set.allocated_bytes, set.strips_bytes + set.segments_bytes + set.results_bytes +
-                                       set.merges_bytes + set.workspace_bytes);
+    const std::int64_t bytes = set.strips_bytes + set.segments_bytes + set.results_bytes +
+                               set.merges_bytes + padded_bytes(set.workspace_bytes);
+    EXPECT_EQ(set.allocated_bytes, bytes);
+    machine.device_page_bytes = 10'000;
+    EXPECT_EQ(device_working_set(plan, machine).allocated_bytes, (bytes + 9'999) / 10'000 * 10'000);
 }
 
 TEST(Residency, KeepsAsMuchAsTheBudgetHolds) {
@@ -137,6 +141,10 @@ TEST(Residency, KeepsAsMuchAsTheBudgetHolds) {
         const bool all_keys = kept.key_blocks == plan.keys.blocks();
         const std::int64_t one_key = key_block_bytes(plan.problem, plan.keys.block_tokens);
         const bool no_room = kept.device_bytes + one_key > least + more;
+        std::int64_t bytes = 0;
+        for (const device_buffers& one : kept.buffers)
+            bytes += one.count * one.bytes;
+        ASSERT_EQ(kept.device_bytes, bytes);
         ASSERT_TRUE(all_keys || no_room) << to_text(plan);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cqsa_sweep TOKENS HEAD_DIM CAUSAL BUDGET_MIB…: whole attentions on a simulated GPU where only time
-// passes: seconds, memory and bytes beside those that the planner predicts.
+// cqsa_sweep TOKENS HEAD_DIM CAUSAL BUDGET_MIB…: whole attentions on a simulated GPU where only
+// time passes: seconds, memory and bytes beside those that the planner predicts.
 #include "runtime/session.hpp"
 #include "tests/simulated_gpu/simulated_gpu.hpp"
 
@@ -64,21 +64,21 @@ int main(int argc, char** argv) {
             const attend_report report = session.attend(q, k, v, out, lse, options);
             const plan& p = report.plan;
             const double kernel = simulated::busy_seconds(0) - busy;
-            std::printf("%7s MiB c=%-4ld %s %s strip %6ld segment %6ld blocks %5ld/%5ld x%ld tasks %6ld | "
-                        "%.3f s, predicted %.3f, kernels %.3f (%.3f) | MiB %ld reported %ld "
-                        "predicted %ld | H2D GB %.2f predicted %.2f | D2H %.2f %.2f\n",
-                        argv[i], p.chunks, p.order == task_order::quorum_major ? "quorum" : "query ",
-                        p.flow == state_flow::merged ? "merged" : "cont  ",
-                        p.strip_blocks * p.queries.block_tokens,
-                        p.segment_blocks * p.keys.block_tokens, p.queries.block_tokens,
-                        p.keys.block_tokens, p.interleave, p.tasks, report.measured.seconds,
-                        p.predicted.seconds, kernel, kernel / report.measured.seconds,
-                        simulated::peak_bytes(0) >> 20, report.measured.device_bytes >> 20,
-                        p.predicted.device_bytes >> 20,
-                        static_cast<double>(simulated::copied_bytes().h2d_bytes - moved.h2d_bytes) / 1e9,
-                        static_cast<double>(p.predicted.h2d_bytes) / 1e9,
-                        static_cast<double>(simulated::copied_bytes().d2h_bytes - moved.d2h_bytes) / 1e9,
-                        static_cast<double>(p.predicted.d2h_bytes) / 1e9);
+            std::printf(
+                "%7s MiB c=%-4ld %s %s strip %6ld segment %6ld blocks %5ld/%5ld x%ld tasks %6ld | "
+                "%.3f s, predicted %.3f, kernels %.3f (%.3f) | MiB %ld reported %ld "
+                "predicted %ld | H2D GB %.2f predicted %.2f | D2H %.2f %.2f\n",
+                argv[i], p.chunks, p.order == task_order::quorum_major ? "quorum" : "query ",
+                p.flow == state_flow::merged ? "merged" : "cont  ",
+                p.strip_blocks * p.queries.block_tokens, p.segment_blocks * p.keys.block_tokens,
+                p.queries.block_tokens, p.keys.block_tokens, p.interleave, p.tasks,
+                report.measured.seconds, p.predicted.seconds, kernel,
+                kernel / report.measured.seconds, simulated::peak_bytes(0) >> 20,
+                report.measured.device_bytes >> 20, p.predicted.device_bytes >> 20,
+                static_cast<double>(simulated::copied_bytes().h2d_bytes - moved.h2d_bytes) / 1e9,
+                static_cast<double>(p.predicted.h2d_bytes) / 1e9,
+                static_cast<double>(simulated::copied_bytes().d2h_bytes - moved.d2h_bytes) / 1e9,
+                static_cast<double>(p.predicted.d2h_bytes) / 1e9);
         } catch (const Error& error) {
             std::printf("%7s MiB %s\n", argv[i], error.what());
         }

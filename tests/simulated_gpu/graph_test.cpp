@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// The graph on simulated GPUs: right results, and memory and bytes as predicted, at any budget.
+#include "codelets/block_pool.hpp"
+#include "runtime/session.hpp"
+#include "tests/runtime/attention_case.hpp"
+#include "tests/simulated_gpu/simulated_gpu.hpp"
+
+#include <gtest/gtest.h>
+#include <starpu.h>
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace cqsa::test {
+namespace {
+
+constexpr std::int64_t mebibyte = std::int64_t{1} << 20;
+
+problem bf16_problem(std::int64_t heads, std::int64_t tokens, mask_rule mask) {
+    problem p{.heads = heads, .kv_heads = heads, .tokens = tokens, .kv_tokens = tokens};
+    p.type = p.out_type = data_type::bf16;
+    p.head_dim = 64;
+    p.mask = mask;
+    return p;
+}
+
+attend_options on_gpus(std::int64_t device_bytes) {
+    attend_options options;
+    options.workers = worker_set::cuda;
+    options.device_bytes = device_bytes;
+    return options;
+}
+
+void expect_exact(const attention_case& x) {
+    const attention_values exact = x.exact();
+    EXPECT_LE(relative_error(x.out.values(), exact.o), 3e-3);
+    EXPECT_LE(max_scaled_error(x.lse.values(), exact.lse), 1e-5);
+}
+
+struct budget_case {
+    std::string name;
+    std::int64_t mebibytes;
+    mask_rule mask = mask_rule::causal_top_left;
+    std::optional<std::int64_t> chunks{};
+    std::optional<task_order> order{};
+    std::optional<state_flow> flow{};
+};
+
+std::ostream& operator<<(std::ostream& out, const budget_case& tested) {
+    return out << tested.name;
+}
+
+class Budget : public testing::TestWithParam<budget_case> {};
+
+TEST_P(Budget, IsKeptExactlyAndTheResultIsExact) {
+    const budget_case& budget = GetParam();
+    attention_case x(bf16_problem(2, 5'000, budget.mask));
+    attend_options options = on_gpus(budget.mebibytes * mebibyte);
+    options.mask = budget.mask;
+    options.chunks = budget.chunks;
+    options.order = budget.order;
+    options.flow = budget.flow;
+
+    const attend_report report = x.run(options);
+
+    expect_exact(x);
+    EXPECT_LE(simulated::peak_bytes(0), budget.mebibytes * mebibyte);
+    EXPECT_EQ(report.measured.device_bytes, simulated::peak_bytes(0));
+    EXPECT_EQ(report.plan.predicted.device_bytes, simulated::peak_bytes(0));
+    EXPECT_EQ(report.measured.d2h_bytes, report.plan.predicted.d2h_bytes);
+    EXPECT_EQ(simulated::used_bytes(0), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(SimulatedGpu, Budget,
+                         testing::Values(budget_case{"everything_resident", 64},
+                                         budget_case{"half_resident", 8}, budget_case{"tight", 4},
+                                         budget_case{"dense", 6, mask_rule::none},
+                                         budget_case{"undivided", 6, mask_rule::causal_top_left, 1},
+                                         budget_case{"query_major", 6, mask_rule::causal_top_left,
+                                                     7, task_order::query_major},
+                                         budget_case{"quorum_major", 16, mask_rule::causal_top_left,
+                                                     7, task_order::quorum_major,
+                                                     state_flow::continued},
+                                         budget_case{"quorums_merged", 16, mask_rule::none, 7,
+                                                     task_order::quorum_major, state_flow::merged}),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST(SimulatedGpu, RunsPlansOfOneSessionAfterEachOther) {
+    attention_case x(bf16_problem(2, 3'000, mask_rule::causal_top_left));
+    attention_case y(bf16_problem(3, 2'000, mask_rule::none));
+    Session session(on_gpus(12 * mebibyte));
+    for (int round = 0; round < 2; ++round) {
+        for (attention_case* one : {&x, &y, &y}) {
+            attend_options options;
+            options.mask = one->size.mask;
+            const attend_report report =
+                session.attend(tensor_of(one->q), tensor_of(one->k), tensor_of(one->v),
+                               mutable_tensor_of(one->out), mutable_tensor_of(one->lse), options);
+            EXPECT_EQ(report.measured.device_bytes, report.plan.predicted.device_bytes);
+        }
+    }
+    expect_exact(x);
+    expect_exact(y);
+    EXPECT_LE(simulated::peak_bytes(0), 12 * mebibyte);
+}
+
+TEST(SimulatedGpu, ShrinksThePlanToWhatOthersLeave) {
+    simulated::current().memory_bytes = 532 * mebibyte; // 32 beside the context
+    simulated::take_memory(0, 20 * mebibyte);
+    attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
+
+    const attend_report report = x.run(on_gpus(64 * mebibyte));
+
+    expect_exact(x);
+    EXPECT_LE(report.plan.predicted.device_bytes, 12 * mebibyte);
+}
+
+TEST(SimulatedGpu, NeedsNoMemoryOnceItRuns) {
+    simulated::current().memory_bytes = 532 * mebibyte;
+    attention_case x(bf16_problem(2, 5'000, mask_rule::causal_top_left));
+    attend_options options = on_gpus(4 * mebibyte);
+    options.on_progress = [](const progress&) { simulated::take_memory(0, 32 * mebibyte); };
+
+    const attend_report report = x.run(options);
+
+    expect_exact(x);
+    EXPECT_GT(report.plan.tasks, 1);
+}
+
+TEST(SimulatedGpu, RefusesWhatDoesNotFit) {
+    simulated::current().memory_bytes = 532 * mebibyte;
+    simulated::take_memory(0, 31 * mebibyte);
+    attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
+    try {
+        x.run(on_gpus(64 * mebibyte));
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), error_code::does_not_fit) << error.what();
+    }
+}
+
+TEST(SimulatedGpu, SharesStripsBetweenTwoGpusAndTheCpu) {
+    simulated::current().gpus = 2;
+    // So slow that others have their share.
+    simulated::current().attend_flops_per_second = 2e11;
+    for (const worker_set workers : {worker_set::cuda, worker_set::all}) {
+        attention_case x(bf16_problem(2, 6'000, mask_rule::causal_top_left));
+        attend_options options = on_gpus(16 * mebibyte);
+        options.workers = workers;
+        options.cpu_threads = 1;
+
+        const attend_report report = x.run(options);
+
+        expect_exact(x);
+        for (const auto& worker : report.workers)
+            EXPECT_GT(worker.tasks, 0) << worker.name;
+    }
+}
+
+TEST(SimulatedGpu, LeavesTheApplicationsStarpuAsItWas) {
+    ASSERT_EQ(starpu_init(nullptr), 0);
+    const int worker = starpu_worker_get_by_type(STARPU_CUDA_WORKER, 0);
+    ASSERT_GE(worker, 0);
+    const unsigned node = starpu_worker_get_memory_node(worker);
+    const auto used_before = starpu_memory_get_used(node);
+    attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
+
+    const attend_report report = x.run(on_gpus(8 * mebibyte));
+
+    expect_exact(x);
+    EXPECT_LE(report.plan.predicted.device_bytes, 8 * mebibyte);
+    EXPECT_EQ(starpu_memory_get_used(node), used_before);
+    EXPECT_EQ(reserved_bytes(node), 0);
+    starpu_shutdown();
+}
+
+} // namespace
+} // namespace cqsa::test
