@@ -32,7 +32,7 @@ struct cpu_options {
     int threads = omp_get_max_threads();
     int rounds = 3;
     bool torch = true;
-    std::string peers = CQSA_BENCH_PEERS;
+    std::string peers = peers_folder();
     std::string json;
 };
 

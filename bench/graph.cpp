@@ -25,7 +25,7 @@ struct graph_options {
     std::optional<std::int64_t> device_bytes;
     int rounds = 3;
     bool torch = true;
-    std::string peers = CQSA_BENCH_PEERS;
+    std::string peers = peers_folder();
     std::string json;
 };
 

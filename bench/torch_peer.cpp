@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -18,6 +19,12 @@ constexpr const char* advice = "PyTorch is not measured: install it with 'python
                                ".venv/bin/pip install torch' and set CQSA_PYTHON=.venv/bin/python.";
 
 } // namespace
+
+std::string peers_folder() {
+    const std::filesystem::path bundled =
+        std::filesystem::read_symlink("/proc/self/exe").parent_path() / "../bench/peers";
+    return std::filesystem::exists(bundled) ? bundled.string() : CQSA_BENCH_PEERS;
+}
 
 TorchPeer::TorchPeer(const std::string& folder, int threads) : why_(advice) {
     int down[2] = {-1, -1};

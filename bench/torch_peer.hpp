@@ -10,6 +10,9 @@
 
 namespace cqsa::bench {
 
+/// bench/peers of the bundle that the program lies in (cmake/bundle.sh), or of the sources.
+std::string peers_folder();
+
 /// PyTorch's scaled_dot_product_attention on the CPU, in a child process (peers/torch_cpu.py run by
 /// $CQSA_PYTHON or python3) that answers one case at a time, so that calls of ours and of PyTorch
 /// can take turns.

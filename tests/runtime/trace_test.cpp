@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/runtime/attention_case.hpp"
+#include "tests/support/beside_program.hpp"
 
 #include <starpu.h>
 
@@ -29,9 +30,10 @@ TEST(Trace, HoldsEveryTaskWithItsNameWorkAndQuorum) {
                                             .block_tokens = 128,
                                             .trace_directory = folder.string()});
 
-    const std::string convert = "cd " + folder.string() +
-                                " && " CQSA_STARPU_TOOLS
-                                "/starpu_fxt_tool -i cqsa.fxt_0 > log.txt 2>&1";
+    const std::string convert =
+        "cd " + folder.string() + " && '" +
+        beside_program("starpu_fxt_tool", CQSA_STARPU_TOOLS "/starpu_fxt_tool") +
+        "' -i cqsa.fxt_0 > log.txt 2>&1";
     ASSERT_EQ(std::system(convert.c_str()), 0);
     std::ifstream file(folder / "tasks.rec");
     std::string line;

@@ -200,11 +200,10 @@ TEST_F(BadInvocations, runs_that_do_not_fit) {
 }
 
 TEST_F(BadInvocations, no_room_on_the_disk_is_found_before_computing) {
-    const std::string line = "ulimit -f 1; exec " CQSA_TOOL " attend --q " + file("q.npy") +
-                             " --k " + file("k.npy") + " --v " + file("k.npy") + " --out " +
-                             file("old.npy");
+    const std::string line = "ulimit -f 1; exec \"$0\" attend --q " + file("q.npy") + " --k " +
+                             file("k.npy") + " --v " + file("k.npy") + " --out " + file("old.npy");
 
-    const process_result result = Process("/bin/sh", {"-c", line}).finish();
+    const process_result result = Process("/bin/sh", {"-c", line, tool_path()}).finish();
 
     EXPECT_EQ(result.code, 1);
     EXPECT_NE(result.err.find("no room for its"), std::string::npos) << result.err;

@@ -33,7 +33,7 @@ std::string last_line(const process_result& result) {
 
 process_result run_faulty(const TemporaryFolder& folder, const std::string& fault) {
     write_file(folder.file("o.npy"), "old");
-    return Process(CQSA_FAULTY_TOOL, arguments(folder), {"CQSA_TEST_FAULT=" + fault}).finish();
+    return Process(faulty_tool_path(), arguments(folder), {"CQSA_TEST_FAULT=" + fault}).finish();
 }
 
 TEST(failure, wrong_results_are_not_written) {
@@ -64,7 +64,7 @@ TEST(failure, a_signal_stops_the_run_and_removes_the_temporaries) {
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         const TemporaryFolder folder;
         write_file(folder.file("o.npy"), "old");
-        Process process(CQSA_FAULTY_TOOL, arguments(folder), {"CQSA_TEST_FAULT=slow"}, true);
+        Process process(faulty_tool_path(), arguments(folder), {"CQSA_TEST_FAULT=slow"}, true);
         ASSERT_TRUE(process.wait_for(" %"));
         EXPECT_EQ(folder.names().size(), 3U); // old, and two temporaries
 
@@ -80,7 +80,7 @@ TEST(failure, a_signal_stops_the_run_and_removes_the_temporaries) {
 TEST(failure, a_second_signal_ends_a_run_that_does_not_listen) {
     const TemporaryFolder folder;
     write_file(folder.file("o.npy"), "old");
-    Process process(CQSA_FAULTY_TOOL, arguments(folder), {"CQSA_TEST_FAULT=deaf"}, true);
+    Process process(faulty_tool_path(), arguments(folder), {"CQSA_TEST_FAULT=deaf"}, true);
     ASSERT_TRUE(process.wait_for("0.1 %"));
 
     process.signal(SIGINT);
@@ -99,7 +99,7 @@ TEST(failure, an_input_that_shrinks_during_the_run_gives_a_sentence) {
         .file.commit();
     write_file(folder.file("o.npy"), "old");
     const std::string x = folder.file("x.npy");
-    Process process(CQSA_FAULTY_TOOL,
+    Process process(faulty_tool_path(),
                     {"attend", "--q", x, "--k", x, "--v", x, "--out", folder.file("o.npy")},
                     {"CQSA_TEST_FAULT=reader"}, true);
     ASSERT_TRUE(process.wait_for(" %"));
@@ -115,10 +115,10 @@ TEST(failure, an_input_that_shrinks_during_the_run_gives_a_sentence) {
 
 TEST(failure, progress_is_for_terminals) {
     const TemporaryFolder folder;
-    Process quiet(CQSA_FAULTY_TOOL, words("attend --random 1,2,64,8 -q"), {"CQSA_TEST_FAULT=slow"},
-                  true);
-    Process piped(CQSA_FAULTY_TOOL, words("attend --random 1,2,64,8"), {"CQSA_TEST_FAULT=slow"});
-    Process shown(CQSA_FAULTY_TOOL, words("attend --random 1,2,64,8"), {"CQSA_TEST_FAULT=slow"},
+    Process quiet(faulty_tool_path(), words("attend --random 1,2,64,8 -q"),
+                  {"CQSA_TEST_FAULT=slow"}, true);
+    Process piped(faulty_tool_path(), words("attend --random 1,2,64,8"), {"CQSA_TEST_FAULT=slow"});
+    Process shown(faulty_tool_path(), words("attend --random 1,2,64,8"), {"CQSA_TEST_FAULT=slow"},
                   true);
     ASSERT_TRUE(shown.wait_for("0.1 %"));
     ASSERT_TRUE(piped.wait_for("plan "));
@@ -134,16 +134,15 @@ TEST(failure, progress_is_for_terminals) {
 
 TEST(failure, a_reader_that_leaves_is_no_drama) {
     const TemporaryFolder folder;
-    const std::string command = std::string(CQSA_TOOL) + " attend --help-all | head -n 1";
-
-    const process_result result = Process("/bin/sh", {"-c", command}).finish();
+    const process_result result =
+        Process("/bin/sh", {"-c", "\"$0\" attend --help-all | head -n 1", tool_path()}).finish();
 
     EXPECT_EQ(result.err, "");
 }
 
 TEST(failure, a_full_stdout_is_noticed) {
     const process_result result =
-        Process("/bin/sh", {"-c", std::string(CQSA_TOOL) + " --help > /dev/full"}).finish();
+        Process("/bin/sh", {"-c", "\"$0\" --help > /dev/full", tool_path()}).finish();
 
     EXPECT_EQ(result.code, 1);
     EXPECT_NE(result.err.find("cqsa: stdout: the text cannot be written: no space left"),

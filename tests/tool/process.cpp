@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "process.hpp"
+#include "tests/support/beside_program.hpp"
 
 #include <array>
 #include <cerrno>
@@ -105,9 +106,17 @@ process_result Process::finish() {
     return result_;
 }
 
+std::string tool_path() {
+    return test::beside_program("cqsa", CQSA_TOOL);
+}
+
+std::string faulty_tool_path() {
+    return test::beside_program("cqsa_faulty", CQSA_FAULTY_TOOL);
+}
+
 process_result run_tool(const std::vector<std::string>& arguments,
                         const std::vector<std::string>& settings) {
-    return Process(CQSA_TOOL, arguments, settings).finish();
+    return Process(tool_path(), arguments, settings).finish();
 }
 
 std::vector<std::string> words(const std::string& line) {

@@ -37,6 +37,10 @@ class Process {
     process_result result_;
 };
 
+/// The tool, and the tool with a library that fails on demand.
+std::string tool_path();
+std::string faulty_tool_path();
+
 /// Runs the tool to its end.
 process_result run_tool(const std::vector<std::string>& arguments,
                         const std::vector<std::string>& settings = {});

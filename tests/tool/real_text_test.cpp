@@ -6,6 +6,7 @@
 #include "process.hpp"
 #include "runtime/files/array_file.hpp"
 #include "tests/files/temporary_folder.hpp"
+#include "tests/support/beside_program.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -35,7 +36,9 @@ class RealText : public ::testing::TestWithParam<accuracy> {};
 /// .npy file cannot be written by us, but its opaque form can be read.
 std::vector<std::string> convert(const TemporaryFolder& folder, data_type type) {
     const std::array<std::string, 3> names{"q", "k", "v"};
-    const auto sources = files::open_safetensors(CQSA_TEST_DATA "/minilm_qkv.safetensors", names);
+    const std::string file = test::beside_program("../tests/tool/data/minilm_qkv.safetensors",
+                                                  CQSA_TEST_DATA "/minilm_qkv.safetensors");
+    const auto sources = files::open_safetensors(file, names);
     std::vector<std::string> arguments;
     for (std::size_t i = 0; i < 3; ++i) {
         const tensor from = files::view_of(sources[i], files::axis_order::bhnd);
