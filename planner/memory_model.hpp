@@ -9,9 +9,9 @@
 
 namespace cqsa {
 
-/// Bytes of the buffers that hold a plan's blocks outside the caller's memory. The last, short block
-/// of a sequence takes as much as the others, and where O with LSE is about as large as Q they take
-/// equal buffers, so that one can follow the other.
+/// Bytes of the buffers that hold a plan's blocks outside the caller's memory. The last, short
+/// block of a sequence takes as much as the others, and where O with LSE is about as large as Q
+/// they take equal buffers, so that one can follow the other.
 struct buffer_sizes {
     explicit buffer_sizes(const plan& plan);
     std::int64_t query;
@@ -48,7 +48,7 @@ struct residency {
     bool states = false;
     std::int64_t key_blocks = 0;
     bool queries = false;
-    std::int64_t device_bytes = 0; ///< the working set and what is kept, in whole pages
+    std::int64_t device_bytes = 0;       ///< the working set and what is kept, in whole pages
     std::vector<device_buffers> buffers; ///< all that the run holds on the device, sorted by size
 };
 residency device_residency(const plan& plan, const machine& machine);
