@@ -178,18 +178,43 @@ struct copy_ends {
     std::uintptr_t to;
     unsigned to_node;
     void* async;
+    const HostPieces* pieces;
+    std::uintptr_t copy_ends::*host; ///< the end that is cut, if pieces is not null
 };
+
+// Copies `bytes` contiguous bytes, piece by piece.
+int copy_run(copy_ends ends, std::int64_t bytes) {
+    int result = 0;
+    while (bytes > 0) {
+        const auto part = ends.pieces == nullptr
+                              ? bytes
+                              : static_cast<std::int64_t>(ends.pieces->uncut_bytes(
+                                    ends.*ends.host, static_cast<std::size_t>(bytes)));
+        if (starpu_interface_copy(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node, part,
+                                  ends.async) != 0)
+            result = -EAGAIN;
+        ends.from += static_cast<std::uintptr_t>(part);
+        ends.to += static_cast<std::uintptr_t>(part);
+        bytes -= part;
+    }
+    return result;
+}
+
+bool is_uncut(const copy_ends& ends, std::int64_t run_bytes, const copy_axis& axis) {
+    if (ends.pieces == nullptr) return true;
+    const std::int64_t stride = ends.host == &copy_ends::from ? axis.from_stride : axis.to_stride;
+    const auto bytes = static_cast<std::size_t>((axis.extent - 1) * stride + run_bytes);
+    return ends.pieces->uncut_bytes(ends.*ends.host, bytes) == bytes;
+}
 
 // Copies runs of `run_bytes` over `count` axes, outermost first. StarPU gets a 1-D or 2-D copy for
 // each index of the axes outside those.
 int copy_axes(const copy_ends& ends, std::int64_t run_bytes, const copy_axis* axes, int count) {
-    if (count == 0) {
-        return starpu_interface_copy(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
-                                     run_bytes, ends.async);
-    }
+    if (count == 0) return copy_run(ends, run_bytes);
     const copy_axis& outer = axes[0];
     // A stride below the run is a broadcast axis (stride 0), which a 2-D copy cannot express.
-    if (count == 1 && outer.from_stride >= run_bytes && outer.to_stride >= run_bytes) {
+    if (count == 1 && outer.from_stride >= run_bytes && outer.to_stride >= run_bytes &&
+        is_uncut(ends, run_bytes, outer)) {
         return starpu_interface_copy2d(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
                                        run_bytes, outer.extent, outer.from_stride, outer.to_stride,
                                        ends.async);
@@ -205,7 +230,7 @@ int copy_axes(const copy_ends& ends, std::int64_t run_bytes, const copy_axis* ax
 }
 
 int copy_part(const block_part& from, unsigned from_node, const block_part& to, unsigned to_node,
-              const std::uint8_t (&order)[3], void* async) {
+              const std::uint8_t (&order)[3], const HostPieces* pieces, void* async) {
     copy_axis axes[4];
     int count = 0;
     for (const std::uint8_t axis : order) {
@@ -226,8 +251,14 @@ int copy_part(const block_part& from, unsigned from_node, const block_part& to, 
         axes[count - 1].to_stride == run_bytes) {
         run_bytes *= axes[--count].extent;
     }
-    const copy_ends ends{reinterpret_cast<std::uintptr_t>(from.data), from_node,
-                         reinterpret_cast<std::uintptr_t>(to.data), to_node, async};
+    const bool from_host = starpu_node_get_kind(from_node) == STARPU_CPU_RAM;
+    const copy_ends ends{reinterpret_cast<std::uintptr_t>(from.data),
+                         from_node,
+                         reinterpret_cast<std::uintptr_t>(to.data),
+                         to_node,
+                         async,
+                         pieces,
+                         from_host ? &copy_ends::from : &copy_ends::to};
     return copy_axes(ends, run_bytes, axes, count);
 }
 
@@ -237,10 +268,13 @@ int copy_block(void* source, unsigned source_node, void* target, unsigned target
     const block_data& to = as_block(target);
     const bool from_host = starpu_node_get_kind(source_node) == STARPU_CPU_RAM;
     const bool to_host = starpu_node_get_kind(target_node) == STARPU_CPU_RAM;
+    // Copies in host memory and between devices need no cut.
+    const HostPieces* pieces =
+        from.counters != nullptr && from_host != to_host ? from.counters->pieces : nullptr;
     int result = 0;
     for (int p = 0; p < from.parts; ++p) {
-        if (copy_part(from.part[p], source_node, to.part[p], target_node, from.order[p], async) !=
-            0)
+        if (copy_part(from.part[p], source_node, to.part[p], target_node, from.order[p], pieces,
+                      async) != 0)
             result = -EAGAIN;
         if (traffic* counters = from.counters) {
             if (from_host && !to_host) counters->h2d_bytes += from.part[p].bytes();

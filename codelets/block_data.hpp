@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codelets/data_view.hpp"
+#include "codelets/host_pieces.hpp"
 
 #include <starpu.h>
 
@@ -11,10 +12,12 @@
 
 namespace cqsa {
 
-/// Bytes that StarPU moved between host and device memory for one run.
+/// Transfers between host and device memory for one run.
 struct traffic {
     std::atomic<std::int64_t> h2d_bytes{0};
     std::atomic<std::int64_t> d2h_bytes{0};
+    const HostPieces* pieces =
+        nullptr; ///< where copies of the caller's arrays are cut; null: nowhere
 };
 
 /// Memory that StarPU holds for blocks, process-wide as StarPU is: in main memory for temporaries

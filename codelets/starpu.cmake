@@ -3,6 +3,7 @@
 add_library(cqsa_starpu_codelets STATIC
     block_data.cpp
     block_pool.cpp
+    host_pieces.cpp
     run.cpp
     attend/codelet.cpp
     finalize/codelet.cpp

@@ -95,24 +95,7 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
     }
 }
 
-// The caller's memory that transfers will touch. Keys and values first: the first strip streams all
-// of them, while queries and outputs are wanted strip by strip.
-std::vector<PinnedMemory::range> ranges_of(const operands& given) {
-    const auto range_of = [](const auto& array) -> PinnedMemory::range {
-        std::int64_t elements = 1;
-        for (std::size_t axis = 0; axis < array.shape.size(); ++axis) {
-            if (array.shape[axis] == 0) return {};
-            elements += (array.shape[axis] - 1) * array.strides[axis];
-        }
-        return {array.data, static_cast<std::size_t>(elements * bytes_of(array.type))};
-    };
-    std::vector<PinnedMemory::range> ranges{range_of(given.k), range_of(given.v), range_of(given.q),
-                                            range_of(given.out)};
-    if (given.lse.data != nullptr) ranges.push_back(range_of(given.lse));
-    return ranges;
-}
-
-// Runs the plan of `report` and returns the seconds from the first submission to the last output.
+// Runs the plan and returns the seconds from the first submission to the last output.
 double execute(StarpuContext& context, const operands& given, const attend_options& options,
                std::unique_ptr<Run>& run, const arrangement& arranged) {
     const auto start = std::chrono::steady_clock::now();
@@ -131,8 +114,9 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     };
     std::optional<PinnedMemory> pinned;
     if ((arranged.where & STARPU_CUDA) != 0) {
-        pinned.emplace(ranges_of(given));
-        pinned->wait_for(2);
+        pinned.emplace(given, arranged.plan);
+        run->moved.pieces = &pinned->pieces();
+        pinned->wait_for_first_steps();
     }
     auto graph = std::make_unique<Graph>(given, arranged.plan, *run, arranged.where,
                                          arranged.workspace_bytes);
@@ -146,6 +130,7 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
         throw;
     }
     graph.reset();
+    pinned.reset();
     tell(arranged.plan.predicted.flops, arranged.plan.tasks);
     return elapsed();
 }

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
@@ -86,6 +88,7 @@ settings read_settings() {
         {"bus_bytes_per_second", &result.bus_bytes_per_second},
         {"copy_seconds", &result.copy_seconds},
         {"pageable_bytes_per_second", &result.pageable_bytes_per_second},
+        {"register_seconds", &result.register_seconds},
         {"register_bytes_per_second", &result.register_bytes_per_second},
         {"allocate_bytes_per_second", &result.allocate_bytes_per_second}};
     std::string rest(text);
@@ -111,6 +114,18 @@ settings read_settings() {
         }
     }
     return result;
+}
+
+// Bytes from `address` on that lie in one range, or in none.
+std::size_t uniform_bytes(const std::map<const std::byte*, std::int64_t>& ranges,
+                          const void* address) {
+    const auto* byte = static_cast<const std::byte*>(address);
+    auto next = ranges.upper_bound(byte);
+    if (next != ranges.begin()) {
+        const auto& [begin, bytes] = *std::prev(next);
+        if (byte < begin + bytes) return static_cast<std::size_t>(begin + bytes - byte);
+    }
+    return next == ranges.end() ? SIZE_MAX : static_cast<std::size_t>(next->first - byte);
 }
 
 bool contains(const std::map<const std::byte*, std::int64_t>& ranges, const void* address) {
@@ -185,9 +200,28 @@ double copy_rows(void* to, std::size_t to_pitch, const void* from, std::size_t f
     return wait;
 }
 
+// CUDA lets no other call pass while it locks pages.
+std::mutex& locking() {
+    static std::mutex mutex;
+    return mutex;
+}
+
+// CUDA refuses host memory that is locked in several pieces, or in part.
+bool is_uniform(const void* host, std::size_t pitch, std::size_t row_bytes, std::size_t rows) {
+    const std::lock_guard lock(all().mutex);
+    if (device_of(host) >= 0) return true;
+    return (rows - 1) * pitch + row_bytes <= uniform_bytes(all().pinned, host);
+}
+
 cudaError_t copy(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                  std::size_t row_bytes, std::size_t rows, void* handle, bool waits) {
+    if (row_bytes == 0 || rows == 0) return cudaSuccess;
+    if (!is_uniform(to, to_pitch, row_bytes, rows) ||
+        !is_uniform(from, from_pitch, row_bytes, rows))
+        return failed(cudaErrorInvalidValue);
     stream& on = stream_of(handle);
+    locking().lock();
+    locking().unlock();
     const double wait = copy_rows(to, to_pitch, from, from_pitch, row_bytes, rows, on);
     sleep_until(waits ? on.done : wait);
     return cudaSuccess;
@@ -377,13 +411,16 @@ cudaError_t cudaFreeHost(void* address) {
 }
 
 cudaError_t cudaHostRegister(void* address, std::size_t bytes, unsigned /*flags*/) {
-    sleep_until(now() + static_cast<double>(bytes) / current().register_bytes_per_second);
+    const std::lock_guard no_other(locking());
+    sleep_until(now() + current().register_seconds +
+                static_cast<double>(bytes) / current().register_bytes_per_second);
     const std::lock_guard lock(all().mutex);
     all().pinned[static_cast<const std::byte*>(address)] = static_cast<std::int64_t>(bytes);
     return cudaSuccess;
 }
 
 cudaError_t cudaHostUnregister(void* address) {
+    const std::lock_guard no_other(locking());
     const std::lock_guard lock(all().mutex);
     return all().pinned.erase(static_cast<const std::byte*>(address)) > 0
                ? cudaSuccess

@@ -56,7 +56,19 @@ std::ostream& operator<<(std::ostream& out, const budget_case& tested) {
     return out << tested.name;
 }
 
-class Budget : public testing::TestWithParam<budget_case> {};
+// Leaves the simulated GPUs as it found them.
+class SimulatedGpu : public testing::Test {
+  protected:
+    ~SimulatedGpu() override {
+        simulated::current() = before_;
+        simulated::take_memory(0, 0);
+    }
+
+  private:
+    simulated::settings before_ = simulated::current();
+};
+
+class Budget : public SimulatedGpu, public testing::WithParamInterface<budget_case> {};
 
 TEST_P(Budget, IsKeptExactlyAndTheResultIsExact) {
     const budget_case& budget = GetParam();
@@ -92,7 +104,7 @@ INSTANTIATE_TEST_SUITE_P(SimulatedGpu, Budget,
                                                      task_order::quorum_major, state_flow::merged}),
                          [](const auto& tested) { return tested.param.name; });
 
-TEST(SimulatedGpu, RunsPlansOfOneSessionAfterEachOther) {
+TEST_F(SimulatedGpu, RunsPlansOfOneSessionAfterEachOther) {
     attention_case x(bf16_problem(2, 3'000, mask_rule::causal_top_left));
     attention_case y(bf16_problem(3, 2'000, mask_rule::none));
     Session session(on_gpus(12 * mebibyte));
@@ -112,7 +124,7 @@ TEST(SimulatedGpu, RunsPlansOfOneSessionAfterEachOther) {
     EXPECT_LE(simulated::peak_bytes(0), 12 * mebibyte);
 }
 
-TEST(SimulatedGpu, ShrinksThePlanToWhatOthersLeave) {
+TEST_F(SimulatedGpu, ShrinksThePlanToWhatOthersLeave) {
     simulated::current().memory_bytes = 532 * mebibyte; // 32 beside the context
     simulated::take_memory(0, 20 * mebibyte);
     attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
@@ -124,7 +136,7 @@ TEST(SimulatedGpu, ShrinksThePlanToWhatOthersLeave) {
     EXPECT_LE(report.plan.predicted.device_bytes, 12 * mebibyte);
 }
 
-TEST(SimulatedGpu, NeedsNoMemoryOnceItRuns) {
+TEST_F(SimulatedGpu, NeedsNoMemoryOnceItRuns) {
     simulated::current().memory_bytes = 532 * mebibyte;
     attention_case x(bf16_problem(2, 5'000, mask_rule::causal_top_left));
     attend_options options = on_gpus(4 * mebibyte);
@@ -136,7 +148,7 @@ TEST(SimulatedGpu, NeedsNoMemoryOnceItRuns) {
     EXPECT_GT(report.plan.tasks, 1);
 }
 
-TEST(SimulatedGpu, RefusesWhatDoesNotFit) {
+TEST_F(SimulatedGpu, RefusesWhatDoesNotFit) {
     simulated::current().memory_bytes = 532 * mebibyte;
     simulated::take_memory(0, 31 * mebibyte);
     attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
@@ -148,7 +160,7 @@ TEST(SimulatedGpu, RefusesWhatDoesNotFit) {
     }
 }
 
-TEST(SimulatedGpu, LeavesTheApplicationsStarpuAsItWas) {
+TEST_F(SimulatedGpu, LeavesTheApplicationsStarpuAsItWas) {
     ASSERT_EQ(starpu_init(nullptr), 0);
     const int worker = starpu_worker_get_by_type(STARPU_CUDA_WORKER, 0);
     ASSERT_GE(worker, 0);

@@ -19,13 +19,15 @@ struct settings {
     std::int64_t context_bytes = std::int64_t{500} << 20;
     /// false: only the time of copies and kernels passes; nothing is copied or computed.
     bool computes = true;
+    // Measured on an H100 (driver 580, PCIe 5).
     double attend_flops_per_second = 520e12;
     double memory_bytes_per_second = 2.5e12;
     double launch_seconds = 5e-6;
     double bus_bytes_per_second = 55.5e9; ///< each way, pinned host memory
-    double copy_seconds = 2.2e-5;         ///< fixed cost of a copy
-    double pageable_bytes_per_second = 8.7e9;
-    double register_bytes_per_second = 24e9; ///< cudaHostRegister
+    double copy_seconds = 5e-6;           ///< fixed cost of a copy
+    double pageable_bytes_per_second = 5e9;
+    double register_bytes_per_second = 19e9; ///< cudaHostRegister, of memory in ordinary pages
+    double register_seconds = 5e-5;          ///< fixed cost of it
     double allocate_bytes_per_second = 2e9;  ///< cudaHostAlloc
 };
 
