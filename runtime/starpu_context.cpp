@@ -3,6 +3,7 @@
 
 #include "codelets/block_pool.hpp"
 #include "runtime/environment.hpp"
+#include "runtime/gpu.hpp"
 
 #include <starpu.h>
 
@@ -37,6 +38,20 @@ void set_environment(ScopedEnvironment& environment, const starpu_settings& sett
         environment.set("STARPU_FXT_PREFIX", settings.trace_directory);
         environment.set_default("STARPU_FXT_SUFFIX", "cqsa.fxt");
     }
+}
+
+// StarPU measures the bus when it starts for the first time, and aborts when it gets no memory for
+// that. Empty when every GPU has enough, otherwise a sentence.
+std::string gpus_too_full() {
+    constexpr std::int64_t mebibyte = std::int64_t{1} << 20;
+    constexpr std::int64_t least_mebibytes = 64;
+    for (const gpu_facts& gpu : list_gpus()) {
+        if (gpu.free_bytes / mebibyte >= least_mebibytes) continue;
+        return "device memory: expected " + std::to_string(least_mebibytes) +
+               " MiB free for StarPU to start with, but " + gpu.name + " has " +
+               std::to_string(gpu.free_bytes / mebibyte) + " MiB";
+    }
+    return {};
 }
 
 void release_buffers_of(const std::vector<int>& cuda_workers) {
@@ -82,6 +97,10 @@ std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_setti
         }
         starpu_fxt_autostart_profiling(0);
     }
+    const std::string too_full = settings.workers == worker_set::cpu ? "" : gpus_too_full();
+    if (settings.workers == worker_set::cuda && !too_full.empty()) {
+        throw Error(error_code::does_not_fit, too_full);
+    }
     ScopedEnvironment environment;
     set_environment(environment, settings);
 
@@ -94,7 +113,7 @@ std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_setti
     } else if (conf.ncpus < 0) {
         conf.ncpus = 1;
     }
-    if (settings.workers == worker_set::cpu) conf.ncuda = 0;
+    if (settings.workers == worker_set::cpu || !too_full.empty()) conf.ncuda = 0;
     conf.nopencl = 0;
     conf.catch_signals = 0;
     if (conf.sched_policy_name == nullptr) {

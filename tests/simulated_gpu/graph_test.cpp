@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <starpu.h>
 
+#include <functional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -32,7 +33,8 @@ attend_options on_gpus(std::int64_t device_bytes) {
     return options;
 }
 
-attend_report run_in(Session& session, attention_case& x, const attend_options& options) {
+attend_report run_in(Session& session, attention_case& x, attend_options options) {
+    options.mask = x.size.mask;
     return session.attend(tensor_of(x.q), tensor_of(x.k), tensor_of(x.v), mutable_tensor_of(x.out),
                           mutable_tensor_of(x.lse), options);
 }
@@ -74,7 +76,6 @@ TEST_P(Budget, IsKeptExactlyAndTheResultIsExact) {
     const budget_case& budget = GetParam();
     attention_case x(bf16_problem(2, 5'000, budget.mask));
     attend_options options = on_gpus(budget.mebibytes * mebibyte);
-    options.mask = budget.mask;
     options.chunks = budget.chunks;
     options.order = budget.order;
     options.flow = budget.flow;
@@ -125,22 +126,27 @@ TEST_F(SimulatedGpu, RunsPlansOfOneSessionAfterEachOther) {
 }
 
 TEST_F(SimulatedGpu, ShrinksThePlanToWhatOthersLeave) {
-    simulated::current().memory_bytes = 532 * mebibyte; // 32 beside the context
-    simulated::take_memory(0, 20 * mebibyte);
-    attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
+    simulated::current().memory_bytes = 628 * mebibyte; // 128 beside the context
+    attention_case x(bf16_problem(2, 5'000, mask_rule::causal_top_left));
+    const attend_options options = on_gpus(64 * mebibyte);
+    {
+        Session session(options);
+        simulated::take_memory(0, 122 * mebibyte);
 
-    const attend_report report = x.run(on_gpus(64 * mebibyte));
+        const attend_report report = run_in(session, x, options);
 
-    expect_exact(x);
+        expect_exact(x);
+        EXPECT_LE(report.plan.predicted.device_bytes, 6 * mebibyte);
+        EXPECT_GT(report.plan.tasks, 1);
+    }
     EXPECT_EQ(simulated::used_bytes(0), 0);
-    EXPECT_LE(report.plan.predicted.device_bytes, 12 * mebibyte);
 }
 
 TEST_F(SimulatedGpu, NeedsNoMemoryOnceItRuns) {
-    simulated::current().memory_bytes = 532 * mebibyte;
+    simulated::current().memory_bytes = 628 * mebibyte;
     attention_case x(bf16_problem(2, 5'000, mask_rule::causal_top_left));
     attend_options options = on_gpus(4 * mebibyte);
-    options.on_progress = [](const progress&) { simulated::take_memory(0, 32 * mebibyte); };
+    options.on_progress = [](const progress&) { simulated::take_memory(0, 128 * mebibyte); };
 
     const attend_report report = x.run(options);
 
@@ -148,16 +154,33 @@ TEST_F(SimulatedGpu, NeedsNoMemoryOnceItRuns) {
     EXPECT_GT(report.plan.tasks, 1);
 }
 
-TEST_F(SimulatedGpu, RefusesWhatDoesNotFit) {
-    simulated::current().memory_bytes = 532 * mebibyte;
-    simulated::take_memory(0, 31 * mebibyte);
-    attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
+void expect_does_not_fit(const std::function<void()>& run) {
     try {
-        x.run(on_gpus(64 * mebibyte));
+        run();
         FAIL() << "no error";
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), error_code::does_not_fit) << error.what();
     }
+}
+
+TEST_F(SimulatedGpu, RefusesWhatDoesNotFit) {
+    simulated::current().memory_bytes = 628 * mebibyte;
+    attention_case x(bf16_problem(2, 5'000, mask_rule::causal_top_left));
+    const attend_options options = on_gpus(64 * mebibyte);
+    Session session(options);
+    simulated::take_memory(0, 127 * mebibyte);
+    expect_does_not_fit([&] { run_in(session, x, options); });
+}
+
+TEST_F(SimulatedGpu, RefusesToStartOnAFullGpu) {
+    simulated::take_memory(0, simulated::current().memory_bytes);
+    attention_case x(bf16_problem(2, 1'000, mask_rule::causal_top_left));
+    attend_options options = on_gpus(64 * mebibyte);
+    expect_does_not_fit([&] { x.run(options); });
+    options.workers = worker_set::all;
+    const attend_report report = x.run(options);
+    expect_exact(x);
+    EXPECT_EQ(report.workers.size(), 1); // the CPU
 }
 
 TEST_F(SimulatedGpu, LeavesTheApplicationsStarpuAsItWas) {
