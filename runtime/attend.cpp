@@ -95,6 +95,12 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
     }
 }
 
+double stall_seconds(const attend_options& options, const plan& plan) {
+    const double mean =
+        plan.predicted.seconds / static_cast<double>(std::max<std::int64_t>(1, plan.tasks));
+    return options.stall_seconds.value_or(std::max(120.0, 100 * mean));
+}
+
 // Runs the plan and returns the seconds from the first submission to the last output.
 double execute(StarpuContext& context, const operands& given, const attend_options& options,
                std::unique_ptr<Run>& run, const arrangement& arranged) {
@@ -112,18 +118,20 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
         }
         return options.stop_requested && options.stop_requested();
     };
-    std::optional<PinnedMemory> pinned;
+    std::unique_ptr<PinnedMemory> pinned;
     if ((arranged.where & STARPU_CUDA) != 0) {
-        pinned.emplace(given, arranged.plan);
+        pinned = std::make_unique<PinnedMemory>(given, arranged.plan);
         run->moved.pieces = &pinned->pieces();
         pinned->wait_for_first_steps();
     }
-    auto graph = std::make_unique<Graph>(given, arranged.plan, *run, arranged.where,
-                                         arranged.workspace_bytes);
+    auto graph =
+        std::make_unique<Graph>(given, arranged.plan, *run, arranged.where,
+                                arranged.workspace_bytes, stall_seconds(options, arranged.plan));
     try {
         graph->execute(tell);
     } catch (const Graph::Stalled&) {
-        // StarPU still holds on to both.
+        // StarPU still holds on to these.
+        static_cast<void>(pinned.release());
         static_cast<void>(graph.release());
         static_cast<void>(run.release());
         context.abandon();

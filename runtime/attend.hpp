@@ -66,6 +66,10 @@ struct attend_options {
     std::optional<std::int64_t> strip_tokens{};
     std::optional<std::int64_t> segment_tokens{};
 
+    /// A run in which no task has ended for so long has stalled: attend throws Error(device), and
+    /// StarPU is left running for ever. Default: two minutes, or 100 tasks of the predicted length.
+    std::optional<double> stall_seconds{};
+
     std::string trace_directory{}; ///< not empty: record a StarPU FxT trace there
     /// Called from one thread about ten times a second and once at the end.
     std::function<void(const progress&)> on_progress{};

@@ -7,6 +7,7 @@
 #include "planner/step_stream.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -15,7 +16,6 @@ namespace {
 
 constexpr std::int64_t max_tasks = 512;
 constexpr std::chrono::milliseconds poll_interval{100};
-constexpr std::chrono::seconds stall_limit{600};
 // Merges release memory and complete results, so they go before attention that is ready too.
 constexpr int attend_priority = 0;
 constexpr int merge_priority = 1;
@@ -59,8 +59,9 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
 }
 
 Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-             std::int64_t workspace_bytes)
-    : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where) {
+             std::int64_t workspace_bytes, double stall_seconds)
+    : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where),
+      stall_limit_(stall_seconds) {
     if (workspace_bytes > 0) {
         workspace_.reset(register_temporary(workspace_bytes, workspace_bytes, nullptr));
         starpu_data_set_name(workspace_.get(), "workspace");
@@ -109,12 +110,11 @@ void Graph::wait_until(const std::function<bool()>& condition, const poll_functi
         if (tasks != last_ended_) {
             last_ended_ = tasks;
             last_end_ = now;
-        } else if (now - last_end_ > stall_limit) {
-            throw Stalled(error_code::device, "StarPU has stalled: none of " +
-                                                  std::to_string(submitted_ - tasks) +
-                                                  " submitted tasks has ended for " +
-                                                  std::to_string(stall_limit.count()) +
-                                                  " s; a larger memory budget may help");
+        } else if (now - last_end_ > stall_limit_) {
+            throw Stalled(error_code::device,
+                          "StarPU has stalled: none of " + std::to_string(submitted_ - tasks) +
+                              " submitted tasks has ended for " +
+                              std::to_string(std::lround(stall_limit_.count())) + " s");
         }
         release_finished_blocks();
         if (poll && poll(flops, tasks)) {

@@ -32,8 +32,9 @@ namespace cqsa {
 class Graph {
   public:
     /// where: starpu_task::where of every task. workspace_bytes: of an attend task on a GPU.
+    /// stall_seconds: see Stalled.
     Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-          std::int64_t workspace_bytes);
+          std::int64_t workspace_bytes, double stall_seconds);
     ~Graph();
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
@@ -46,8 +47,8 @@ class Graph {
     /// the first error of a task, Error(stopped), or Stalled.
     void execute(const poll_function& poll);
 
-    /// No task has ended for far longer than any should take. StarPU still holds the graph's data:
-    /// the graph, its run and StarPU itself must be left alone for ever.
+    /// No task has ended for stall_seconds. StarPU still holds the graph's data: the graph, its
+    /// run, the memory they use and StarPU itself must be left alone for ever.
     class Stalled : public Error {
         using Error::Error;
     };
@@ -89,6 +90,7 @@ class Graph {
     const buffer_sizes sizes_;
     Run& run_;
     const std::int32_t where_;
+    const std::chrono::duration<double> stall_limit_;
     bool stopped_ = false;
     std::chrono::steady_clock::time_point next_poll_;
     std::chrono::steady_clock::time_point last_end_; ///< when a task was last seen to have ended

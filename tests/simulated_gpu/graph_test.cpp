@@ -8,9 +8,11 @@
 #include <gtest/gtest.h>
 #include <starpu.h>
 
+#include <cstdio>
 #include <functional>
 #include <ostream>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace cqsa::test {
@@ -181,6 +183,27 @@ TEST_F(SimulatedGpu, RefusesToStartOnAFullGpu) {
     const attend_report report = x.run(options);
     expect_exact(x);
     EXPECT_EQ(report.workers.size(), 1); // the CPU
+}
+
+// Ends the process, in which StarPU's threads would wait for ever.
+[[noreturn]] void run_into_a_stall() {
+    simulated::current().attend_flops_per_second = 1;
+    attention_case x(bf16_problem(2, 1'000, mask_rule::causal_top_left));
+    attend_options options = on_gpus(64 * mebibyte);
+    options.stall_seconds = 0.5;
+    try {
+        x.run(options);
+    } catch (const Error& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+        _exit(static_cast<int>(error.code()));
+    }
+    _exit(0);
+}
+
+TEST_F(SimulatedGpu, GivesUpARunThatStalls) {
+    testing::FLAGS_gtest_death_test_style = "threadsafe";
+    EXPECT_EXIT(run_into_a_stall(), testing::ExitedWithCode(static_cast<int>(error_code::device)),
+                "none of .* submitted tasks has ended for");
 }
 
 TEST_F(SimulatedGpu, LeavesTheApplicationsStarpuAsItWas) {
