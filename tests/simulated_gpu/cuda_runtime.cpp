@@ -541,7 +541,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t handle) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t on) {
-    reinterpret_cast<event*>(handle)->done = stream_of(on).done;
+    reinterpret_cast<event*>(handle)->done = std::max(now(), stream_of(on).done);
     return cudaSuccess;
 }
 
