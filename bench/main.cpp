@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
         app.require_subcommand(1);
         cqsa::bench::add_cpu(app);
         cqsa::bench::add_graph(app);
+        cqsa::bench::add_offload(app);
         try {
             app.parse(argc, argv);
         } catch (const CLI::ParseError& error) {

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/in_core.hpp"
+
+#include "planner/error.hpp"
+
+#ifdef CQSA_WITH_CUDA
+#include "bench/cuda/device.hpp"
+#include "bench/timing.hpp"
+#include "codelets/finalize/finalize.hpp"
+#include "runtime/gpu.hpp"
+
+#include <chrono>
+#include <functional>
+#include <vector>
+#endif
+
+namespace cqsa::bench {
+
+#ifdef CQSA_WITH_CUDA
+
+namespace {
+
+/// A stream and the time between two points of it.
+class Stream {
+  public:
+    Stream() {
+        cuda::check(cudaStreamCreate(&stream_), "creating a stream");
+        cuda::check(cudaEventCreate(&start_), "creating an event");
+        cuda::check(cudaEventCreate(&stop_), "creating an event");
+    }
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+    ~Stream() {
+        cudaEventDestroy(stop_);
+        cudaEventDestroy(start_);
+        cudaStreamDestroy(stream_);
+    }
+
+    double seconds(const std::function<void(cudaStream_t)>& enqueue) {
+        cuda::check(cudaEventRecord(start_, stream_), "recording an event");
+        enqueue(stream_);
+        cuda::check(cudaEventRecord(stop_, stream_), "recording an event");
+        cuda::check(cudaEventSynchronize(stop_), "waiting for an event");
+        float milliseconds = 0;
+        cuda::check(cudaEventElapsedTime(&milliseconds, start_, stop_), "reading an event");
+        return 1e-3 * static_cast<double>(milliseconds);
+    }
+
+  private:
+    cudaStream_t stream_ = nullptr;
+    cudaEvent_t start_ = nullptr;
+    cudaEvent_t stop_ = nullptr;
+};
+
+/// Page-locked as long as it lives, where the system allows.
+class Pinned {
+  public:
+    Pinned(const void* begin, std::int64_t bytes) : begin_(const_cast<void*>(begin)) {
+        pinned_ = cudaHostRegister(begin_, static_cast<std::size_t>(bytes), 0) == cudaSuccess;
+        if (!pinned_) cudaGetLastError();
+    }
+    Pinned(const Pinned&) = delete;
+    Pinned& operator=(const Pinned&) = delete;
+    ~Pinned() {
+        if (pinned_) cudaHostUnregister(begin_);
+    }
+
+  private:
+    void* begin_;
+    bool pinned_ = false;
+};
+
+state_layout layout_of(const attend_case& x) {
+    return {x.problem(), x.tokens};
+}
+
+std::int64_t operand_bytes(const attend_case& x) {
+    return x.heads * x.tokens * x.head_dim * bytes_of(x.type);
+}
+
+std::int64_t lse_bytes(const attend_case& x) {
+    return x.heads * x.tokens * bytes_of(state_type(x.type));
+}
+
+/// A case with all its data on the GPU.
+class Resident {
+  public:
+    explicit Resident(const attend_case& x)
+        : case_(x), q_(operand_bytes(x)), k_(operand_bytes(x)), v_(operand_bytes(x)),
+          out_(operand_bytes(x)), lse_(lse_bytes(x)),
+          state_(static_cast<std::int64_t>(layout_of(x).bytes())),
+          workspace_bytes_(cuda::attend_workspace_bytes(task({}, {}), 0)),
+          workspace_(static_cast<std::int64_t>(workspace_bytes_)) {}
+
+    /// What it takes beside the workspace.
+    static std::int64_t bytes(const attend_case& x) {
+        return 4 * operand_bytes(x) + lse_bytes(x) +
+               static_cast<std::int64_t>(layout_of(x).bytes());
+    }
+
+    void load(const HostArrays& host, cudaStream_t stream) {
+        copy(q_.data(), host.q().data, operand_bytes(case_), stream);
+        copy(k_.data(), host.k().data, operand_bytes(case_), stream);
+        copy(v_.data(), host.v().data, operand_bytes(case_), stream);
+    }
+
+    void store(const HostArrays& host, cudaStream_t stream) {
+        copy(host.out().data, out_.data(), operand_bytes(case_), stream);
+        copy(host.lse().data, lse_.data(), lse_bytes(case_), stream);
+    }
+
+    void zero() {
+        for (const DeviceArray* array : {&q_, &k_, &v_}) {
+            cuda::check(
+                cudaMemset(array->data(), 0, static_cast<std::size_t>(operand_bytes(case_))),
+                "clearing device memory");
+        }
+    }
+
+    void attend(cudaStream_t stream) {
+        query_block query;
+        query.q = view(q_);
+        query.state = layout_of(case_).view(state_.data());
+        query.tokens = case_.tokens;
+        query.fresh = true;
+        key_block key;
+        key.k = view(k_);
+        key.v = view(v_);
+        key.tokens = case_.tokens;
+        cuda::attend(task(query, key), {workspace_.data(), workspace_bytes_}, stream);
+
+        finalize_task last;
+        last.type = last.out_type = case_.type;
+        last.heads = case_.heads;
+        last.tokens = case_.tokens;
+        last.head_dim = case_.head_dim;
+        last.state = query.state;
+        last.out = {out_.data(), 0, case_.tokens * case_.head_dim, case_.head_dim};
+        last.lse = {lse_.data(), 0, case_.tokens, 1};
+        cuda::finalize(last, stream);
+    }
+
+  private:
+    static void copy(void* to, const void* from, std::int64_t bytes, cudaStream_t stream) {
+        cuda::check(
+            cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault, stream),
+            "copying");
+    }
+
+    [[nodiscard]] tensor_view view(const DeviceArray& x) const {
+        return {x.data(), 0, case_.tokens * case_.head_dim, case_.head_dim};
+    }
+
+    /// Valid until the next call.
+    attend_task task(const query_block& query, const key_block& key) {
+        query_ = query;
+        key_ = key;
+        query_.tokens = key_.tokens = case_.tokens;
+        if (query_.q.data == nullptr) query_.q = key_.k = key_.v = view(q_);
+        pair_ = case_.causal ? pair_kind::causal : pair_kind::dense;
+        attend_task task;
+        task.type = case_.type;
+        task.heads = task.kv_heads = case_.heads;
+        task.head_dim = case_.head_dim;
+        task.scale = 1 / std::sqrt(static_cast<double>(case_.head_dim));
+        task.queries = {&query_, 1};
+        task.keys = {&key_, 1};
+        task.pairs = {&pair_, 1};
+        const std::string why = cuda::attend_unsupported(task, 0);
+        if (!why.empty()) throw Error(error_code::device, why);
+        return task;
+    }
+
+    attend_case case_;
+    query_block query_;
+    key_block key_;
+    pair_kind pair_ = pair_kind::dense;
+    DeviceArray q_, k_, v_, out_, lse_, state_;
+    std::size_t workspace_bytes_;
+    DeviceArray workspace_;
+};
+
+void need_gpu() {
+    if (!gpu_free_bytes()) throw Error(error_code::device, "there is no GPU");
+    cuda::check(cudaSetDevice(0), "choosing a device");
+}
+
+} // namespace
+
+std::string gpu_name() {
+    const std::vector<gpu_facts> gpus = list_gpus();
+    return gpus.empty() ? "" : gpus.front().name;
+}
+
+std::optional<std::int64_t> gpu_free_bytes() {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    if (cudaSetDevice(0) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) {
+        cudaGetLastError();
+        return std::nullopt;
+    }
+    return static_cast<std::int64_t>(free);
+}
+
+in_core_times measure_in_core(const attend_case& x, const HostArrays& host, int rounds) {
+    need_gpu();
+    const std::int64_t free = *gpu_free_bytes();
+    constexpr std::int64_t for_workspace = std::int64_t{64} << 20;
+    if (Resident::bytes(x) + for_workspace > free) {
+        throw Error(error_code::does_not_fit,
+                    "the GPU has " + std::to_string(free >> 20) + " MiB free, and " +
+                        std::to_string(Resident::bytes(x) >> 20) + " MiB are needed");
+    }
+    Resident attention(x);
+    Stream stream;
+    in_core_times times;
+    times.device_bytes = free - *gpu_free_bytes();
+    const Pinned pinned[] = {{host.q().data, host.operand_bytes()},
+                             {host.k().data, host.operand_bytes()},
+                             {host.v().data, host.operand_bytes()},
+                             {host.out().data, host.operand_bytes()}};
+    times.transfers = stream.seconds([&](cudaStream_t on) { attention.load(host, on); });
+    std::vector<double> kernel;
+    for (int i = -1; i < rounds; ++i) {
+        const double seconds = stream.seconds([&](cudaStream_t on) { attention.attend(on); });
+        if (i >= 0) kernel.push_back(seconds);
+    }
+    times.kernel = median(kernel);
+    times.transfers += stream.seconds([&](cudaStream_t on) { attention.store(host, on); });
+    return times;
+}
+
+void load_kernels(attend_case x) {
+    need_gpu();
+    x.tokens = std::min<std::int64_t>(x.tokens, 4096);
+    Resident attention(x);
+    attention.zero();
+    Stream stream;
+    stream.seconds([&](cudaStream_t on) { attention.attend(on); });
+}
+
+FreeMemoryWatch::FreeMemoryWatch() : least_(gpu_free_bytes()) {
+    if (!least_) return;
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+            least_ = std::min(*least_, gpu_free_bytes().value_or(*least_));
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
+    });
+}
+
+std::optional<std::int64_t> FreeMemoryWatch::least() {
+    if (thread_.joinable()) {
+        thread_.request_stop();
+        thread_.join();
+    }
+    return least_;
+}
+
+#else
+
+namespace {
+constexpr const char* no_cuda = "this build has no CUDA";
+}
+
+std::string gpu_name() {
+    return {};
+}
+
+std::optional<std::int64_t> gpu_free_bytes() {
+    return std::nullopt;
+}
+
+in_core_times measure_in_core(const attend_case& /*x*/, const HostArrays& /*host*/,
+                              int /*rounds*/) {
+    throw Error(error_code::device, no_cuda);
+}
+
+void load_kernels(attend_case /*x*/) {
+    throw Error(error_code::device, no_cuda);
+}
+
+FreeMemoryWatch::FreeMemoryWatch() = default;
+
+std::optional<std::int64_t> FreeMemoryWatch::least() {
+    return std::nullopt;
+}
+
+#endif
+
+} // namespace cqsa::bench
