@@ -221,7 +221,7 @@ in_core_times measure_in_core(const attend_case& x, const HostArrays& host, int 
                              {host.out().data, host.operand_bytes()}};
     times.transfers = stream.seconds([&](cudaStream_t on) { attention.load(host, on); });
     std::vector<double> kernel;
-    for (int i = -1; i < rounds; ++i) {
+    for (int i = rounds > 0 ? -1 : 0; i < std::max(rounds, 1); ++i) {
         const double seconds = stream.seconds([&](cudaStream_t on) { attention.attend(on); });
         if (i >= 0) kernel.push_back(seconds);
     }

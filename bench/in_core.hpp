@@ -24,8 +24,8 @@ struct in_core_times {
     std::int64_t device_bytes = 0;
 };
 
-/// Measures it with the CUDA codelets, `rounds` times after one that is not counted. Throws Error
-/// where it does not fit, no kernel takes the type, or there is no GPU.
+/// Measures it with the CUDA codelets, `rounds` times after one that is not counted (0: once, which
+/// counts). Throws Error where it does not fit, no kernel takes the type, or there is no GPU.
 in_core_times measure_in_core(const attend_case& x, const HostArrays& host, int rounds);
 
 /// Runs a small attention, so that the driver has loaded the kernels of this case.

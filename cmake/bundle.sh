@@ -47,8 +47,8 @@ patchelf --force-rpath --set-rpath '$ORIGIN/../lib' "$bundle"/{bin,lib}/*
 # root folder, written at the same length, is always there.
 perl -pi -e 's{/[^\0]*/perfmodels/sampling(?=\0)}{"/" x length $&}e' "$bundle"/lib/libstarpu*
 
-cp --parents -rt "$bundle" LICENSE bench/peers bench/real_text tests/tool/data \
-    tests/tool/{agrees_with_numpy,real_text}.py
+cp --parents -rt "$bundle" LICENSE bench/measure_offload.sh bench/peers bench/real_text \
+    tests/tool/data tests/tool/{agrees_with_numpy,real_text}.py
 cp cmake/run_tests.sh "$bundle/run_tests"
 tar -C "$(dirname "$bundle")" -czf "$bundle.tar.gz" "$(basename "$bundle")"
 du -shc --apparent-size "$bundle" "$bundle.tar.gz" | head -n 2
