@@ -19,6 +19,7 @@ struct plan_request {
     std::optional<std::int64_t> strip_tokens;   ///< a wish: the nearest size that suits the chunks
     std::optional<std::int64_t> segment_tokens; ///< likewise
     double tolerance = 0.02; ///< plans so much slower than the fastest still compete on quorums
+    friend bool operator==(const plan_request&, const plan_request&) = default;
 };
 
 /// The plan for a problem on a machine: among divisions (c = 1 and the small perfect sets, or the c

@@ -59,6 +59,7 @@ class Awake {
 
 // What a run follows, where its tasks may run, and what they need there.
 struct arrangement {
+    plan_request request;
     cqsa::plan plan;
     machine node;
     std::int32_t where = STARPU_CPU;
@@ -73,9 +74,21 @@ bool reserve(const StarpuContext& context, const arrangement& run) {
     });
 }
 
+// Whether the arrangement of an earlier run serves this one: the same wishes on a machine that has
+// as much memory for it as it had then, and hardly more.
+bool serves(const arrangement& earlier, const problem& problem, const plan_request& request,
+            const machine& node) {
+    return earlier.plan.problem == problem && earlier.request == request &&
+           earlier.plan.predicted.host_bytes <= node.host_bytes &&
+           earlier.plan.predicted.device_bytes <= node.device_bytes &&
+           node.device_bytes <= earlier.node.device_bytes + earlier.node.device_bytes / 16;
+}
+
 // Plans for what the GPUs have and takes it. Other processes may take memory between the two: then
-// the plan becomes smaller, until none fits.
-arrangement arrange(const StarpuContext& context, const problem& problem, attend_options options) {
+// the plan becomes smaller, until none fits. Planning takes as long as a short attention, so `last`
+// keeps the arrangement for the next run.
+arrangement arrange(const StarpuContext& context, const problem& problem, attend_options options,
+                    std::optional<arrangement>& last) {
     const std::string no_gpus = gpus_unsupported(context, problem);
     if (!no_gpus.empty() && context.cpu_workers().empty()) {
         throw Error(error_code::device, no_gpus);
@@ -83,14 +96,18 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
     const bool with_gpus = !context.cuda_workers().empty() && no_gpus.empty();
     while (true) {
         arrangement run;
+        run.request = request_of(options);
         run.node = machine_of(context, problem, options, with_gpus);
-        run.plan = make_plan(problem, run.node, request_of(options));
-        if (!with_gpus) return run;
+        if (last && serves(*last, problem, run.request, run.node) &&
+            (!with_gpus || reserve(context, *last)))
+            return *last;
+        run.plan = make_plan(problem, run.node, run.request);
+        if (!with_gpus) return last.emplace(run);
         run.where = context.where();
         run.workspace_bytes =
             gpu_workspace_bytes(problem, run.node.device_bytes,
                                 starpu_worker_get_devid(context.cuda_workers().front()));
-        if (reserve(context, run)) return run;
+        if (reserve(context, run)) return last.emplace(run);
         options.device_bytes = run.plan.predicted.device_bytes / 10 * 9;
     }
 }
@@ -125,7 +142,7 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
         pinned->wait_for_first_steps();
     }
     auto graph =
-        std::make_unique<Graph>(given, arranged.plan, *run, arranged.where,
+        std::make_unique<Graph>(given, arranged.plan, *run, arranged.where, context.workers() == 1,
                                 arranged.workspace_bytes, stall_seconds(options, arranged.plan));
     try {
         graph->execute(tell);
@@ -155,10 +172,11 @@ std::vector<attend_report::worker> workers_of(const StarpuContext& context, Run&
 }
 
 attend_report run_attention(StarpuContext& context, const operands& given, const problem& problem,
-                            double scale, const attend_options& options) {
+                            double scale, const attend_options& options,
+                            std::optional<arrangement>& last) {
     reset_peak_memory_use();
     const Awake awake(context);
-    const arrangement arranged = arrange(context, problem, options);
+    const arrangement arranged = arrange(context, problem, options, last);
     attend_report report;
     report.plan = arranged.plan;
 
@@ -190,6 +208,7 @@ std::mutex& one_at_a_time() {
 struct Session::Implementation {
     attend_options fixed;
     StarpuContext context;
+    std::optional<arrangement> last;
 
     explicit Implementation(const attend_options& options)
         : fixed(options), context(settings_of(options)) {}
@@ -224,7 +243,8 @@ attend_report Session::attend(const tensor& q, const tensor& k, const tensor& v,
     effective.cpu_threads = implementation_->fixed.cpu_threads;
     effective.device_bytes = implementation_->fixed.device_bytes;
     const std::lock_guard lock(one_at_a_time());
-    return run_attention(implementation_->context, given, problem, scale, effective);
+    return run_attention(implementation_->context, given, problem, scale, effective,
+                         implementation_->last);
 }
 
 attend_report attend(const tensor& q, const tensor& k, const tensor& v, const mutable_tensor& out,
@@ -234,7 +254,8 @@ attend_report attend(const tensor& q, const tensor& k, const tensor& v, const mu
     const double scale = scale_of(problem, options);
     const std::lock_guard lock(one_at_a_time());
     StarpuContext context(settings_of(options));
-    return run_attention(context, given, problem, scale, options);
+    std::optional<arrangement> last;
+    return run_attention(context, given, problem, scale, options, last);
 }
 
 plan plan_attention(const problem& problem, const attend_options& options) {

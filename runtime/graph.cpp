@@ -59,9 +59,9 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
 }
 
 Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-             std::int64_t workspace_bytes, double stall_seconds)
+             bool one_worker, std::int64_t workspace_bytes, double stall_seconds)
     : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where),
-      stall_limit_(stall_seconds) {
+      one_worker_(one_worker), stall_limit_(stall_seconds) {
     if (workspace_bytes > 0) {
         workspace_.reset(register_temporary(workspace_bytes, workspace_bytes, nullptr));
         starpu_data_set_name(workspace_.get(), "workspace");
@@ -70,7 +70,7 @@ Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t
         starpu_data_handle_t order = nullptr;
         starpu_void_data_register(&order);
         starpu_data_set_name(order, "slot");
-        slots_.push_back({handle(order), -1});
+        slots_.push_back({handle(order)});
     }
 }
 
@@ -256,6 +256,16 @@ void Graph::order_in_window(const step& step, std::vector<starpu_data_descr>& bu
     const bool first = place.strip != step.strip;
     place.strip = step.strip;
     buffers.push_back({place.order.get(), first ? STARPU_W : STARPU_R});
+    if (!one_worker_ || step.kind != step_kind::attend) return;
+    if (first) {
+        place.has_begun = true;
+        return;
+    }
+    for (slot& other : slots_) {
+        if (&other == &place || !other.has_begun) continue;
+        buffers.push_back({other.order.get(), STARPU_R});
+        other.has_begun = false;
+    }
 }
 
 template<class Key>

@@ -31,10 +31,10 @@ namespace cqsa {
 /// `max_tasks` submitted tasks have not ended, so the graph itself stays small at any length.
 class Graph {
   public:
-    /// where: starpu_task::where of every task. workspace_bytes: of an attend task on a GPU.
-    /// stall_seconds: see Stalled.
+    /// where: starpu_task::where of every task. one_worker: no more than one takes them.
+    /// workspace_bytes: of an attend task on a GPU. stall_seconds: see Stalled.
     Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-          std::int64_t workspace_bytes, double stall_seconds);
+          bool one_worker, std::int64_t workspace_bytes, double stall_seconds);
     ~Graph();
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
@@ -67,7 +67,10 @@ class Graph {
     void submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments> arguments,
                      std::vector<starpu_data_descr> buffers, int priority,
                      std::int64_t finished_block = -1);
-    /// Orders the task after the strip that had the same place in the window before.
+    /// Orders the task after the strip that had the same place in the window before. Two strips
+    /// that one worker computes in turn keep in step: after one has begun, the next task of the
+    /// other waits for that. Otherwise one walks ahead of the other and each loads the keys for
+    /// itself.
     void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
@@ -90,6 +93,7 @@ class Graph {
     const buffer_sizes sizes_;
     Run& run_;
     const std::int32_t where_;
+    const bool one_worker_;
     const std::chrono::duration<double> stall_limit_;
     bool stopped_ = false;
     std::chrono::steady_clock::time_point next_poll_;
@@ -109,7 +113,8 @@ class Graph {
     /// A place in the window of strips: a handle without content that its tasks depend on.
     struct slot {
         handle order;
-        std::int64_t strip;
+        std::int64_t strip = -1;
+        bool has_begun = false; ///< and no strip beside it has been ordered after that
     };
     std::vector<slot> slots_;
     handle workspace_; ///< of each GPU, as StarPU's SCRATCH data; null: none is needed
