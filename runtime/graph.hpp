@@ -55,7 +55,7 @@ class Graph {
 
   private:
     struct handle_deleter {
-        void operator()(starpu_data_handle_t handle) const;
+        void operator()(starpu_data_handle_t data) const;
     };
     using handle = std::unique_ptr<_starpu_data_state, handle_deleter>;
 

@@ -16,7 +16,7 @@ struct operands {
 
 /// The problem that the operands pose. Throws Error(bad_input) with a sentence that names the
 /// operand, what was expected and what came.
-problem check(const operands& operands, const attend_options& options);
+problem check(const operands& given, const attend_options& options);
 
 /// options.scale or 1/√head_dim. Throws Error(usage) when it is not a finite number.
 double scale_of(const problem& problem, const attend_options& options);
