@@ -8,11 +8,10 @@
 
 #include <hwloc.h>
 #include <starpu.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <string_view>
-
-extern char** environ;
 
 namespace cqsa {
 namespace {

@@ -5,11 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
+#include <unistd.h>
 #include <vector>
-
-extern char** environ;
 
 namespace cqsa::test {
 namespace {
