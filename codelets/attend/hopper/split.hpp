@@ -23,13 +23,13 @@ inline tile_split split_uniform(std::int64_t tiles, std::int64_t key_tiles,
     if (rest == 0) return {};
     tile_split best;
     double best_time = static_cast<double>(key_tiles) + item_overhead;
-    const std::int64_t most = std::min<std::int64_t>({key_tiles, 32, 2 * multiprocessors / rest});
+    const auto most = std::min<std::int64_t>({key_tiles, 32, 2 * multiprocessors / rest});
     for (std::int64_t parts = 2; parts <= most; ++parts) {
-        const auto waves =
-            static_cast<double>((rest * parts + multiprocessors - 1) / multiprocessors);
-        const auto keys = static_cast<double>((key_tiles + parts - 1) / parts);
+        const std::int64_t waves = (rest * parts + multiprocessors - 1) / multiprocessors;
+        const std::int64_t keys = (key_tiles + parts - 1) / parts;
         const double time =
-            waves * (keys + item_overhead) + add_overhead * static_cast<double>(parts) + 1;
+            static_cast<double>(waves) * (static_cast<double>(keys) + item_overhead) +
+            add_overhead * static_cast<double>(parts) + 1;
         if (time < best_time) {
             best_time = time;
             best = {rest, parts};
