@@ -28,7 +28,7 @@ class Attention {
   public:
     explicit Attention(const attention_case& c)
         : c_(c), q_(bytes(c.tokens)), k_(bytes(c.kv_tokens)), v_(bytes(c.kv_tokens)),
-          states_(state_layout(problem_of(c), c.tokens).bytes() + 4096 * 256) {
+          states_(state_layout(problem_of(c), c.tokens).bytes() + std::size_t{4096} * 256) {
         fill_normal(c.type, q_.data(), c.heads * c.tokens * c.head_dim, 1);
         fill_normal(c.type, k_.data(), c.heads * c.kv_tokens * c.head_dim, 2);
         fill_normal(c.type, v_.data(), c.heads * c.kv_tokens * c.head_dim, 3);
