@@ -45,13 +45,14 @@ TEST_P(FinalizeCuda, EqualsTheReference) {
     const test::DeviceBuffer device_state(state);
     const test::DeviceBuffer device_out(out.storage());
     const test::DeviceBuffer device_lse(expected_lse.size());
-    const auto task = [&](void* memory, mutable_tensor_view to, void* lse, bool fresh) {
-        return finalize_task{.type = type,
+    const auto task = [&, out_type = out_type](void* memory, mutable_tensor_view to, void* lse,
+                                               bool fresh) {
+        return finalize_task{.type = p.type,
                              .out_type = out_type,
                              .batch = p.batch,
                              .heads = p.heads,
                              .tokens = tokens,
-                             .head_dim = head_dim,
+                             .head_dim = p.head_dim,
                              .state = layout.view(memory),
                              .fresh = fresh,
                              .out = to,
