@@ -114,7 +114,8 @@ TEST_F(BlockData, TemporariesLiveFromTheirFirstWriteToTheirRelease) {
     starpu_data_handle_t handle = register_temporary(40, 64, nullptr);
 
     starpu_task_insert(&write, STARPU_W, handle, 0);
-    starpu_task_insert(&read, STARPU_R, handle, STARPU_CL_ARGS_NFREE, &seen, sizeof seen, 0);
+    starpu_task_insert(&read, STARPU_R, handle, STARPU_CL_ARGS_NFREE, &seen,
+                       sizeof(std::vector<int>), 0);
     starpu_data_unregister_submit(handle);
     starpu_task_wait_for_all();
 
