@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <functional>
+#include <utility>
 #include <vector>
 #endif
 
@@ -50,24 +51,6 @@ class Stream {
     cudaStream_t stream_ = nullptr;
     cudaEvent_t start_ = nullptr;
     cudaEvent_t stop_ = nullptr;
-};
-
-/// Page-locked as long as it lives, where the system allows.
-class Pinned {
-  public:
-    Pinned(const void* begin, std::int64_t bytes) : begin_(const_cast<void*>(begin)) {
-        pinned_ = cudaHostRegister(begin_, static_cast<std::size_t>(bytes), 0) == cudaSuccess;
-        if (!pinned_) cudaGetLastError();
-    }
-    Pinned(const Pinned&) = delete;
-    Pinned& operator=(const Pinned&) = delete;
-    ~Pinned() {
-        if (pinned_) cudaHostUnregister(begin_);
-    }
-
-  private:
-    void* begin_;
-    bool pinned_ = false;
 };
 
 state_layout layout_of(const attend_case& x) {
@@ -215,10 +198,7 @@ in_core_times measure_in_core(const attend_case& x, const HostArrays& host, int 
     Stream stream;
     in_core_times times;
     times.device_bytes = free - *gpu_free_bytes();
-    const Pinned pinned[] = {{host.q().data, host.operand_bytes()},
-                             {host.k().data, host.operand_bytes()},
-                             {host.v().data, host.operand_bytes()},
-                             {host.out().data, host.operand_bytes()}};
+    const PinnedArrays pinned(host);
     times.transfers = stream.seconds([&](cudaStream_t on) { attention.load(host, on); });
     std::vector<double> kernel;
     for (int i = rounds > 0 ? -1 : 0; i < std::max(rounds, 1); ++i) {
@@ -237,6 +217,28 @@ void load_kernels(attend_case x) {
     attention.zero();
     Stream stream;
     stream.seconds([&](cudaStream_t on) { attention.attend(on); });
+}
+
+PinnedArrays::PinnedArrays(const HostArrays& host) {
+    const std::pair<const void*, std::int64_t> arrays[] = {{host.q().data, host.operand_bytes()},
+                                                           {host.k().data, host.operand_bytes()},
+                                                           {host.v().data, host.operand_bytes()},
+                                                           {host.out().data, host.operand_bytes()},
+                                                           {host.lse().data, host.lse_bytes()}};
+    for (const auto& [data, bytes] : arrays) {
+        void* begin = const_cast<void*>(data);
+        if (cudaHostRegister(begin, static_cast<std::size_t>(bytes), cudaHostRegisterPortable) ==
+            cudaSuccess) {
+            pinned_.push_back(begin);
+        } else {
+            cudaGetLastError(); // it is already, or the system has a limit: copies are slower then
+        }
+    }
+}
+
+PinnedArrays::~PinnedArrays() {
+    for (void* begin : pinned_)
+        cudaHostUnregister(begin);
 }
 
 FreeMemoryWatch::FreeMemoryWatch() : least_(gpu_free_bytes()) {
@@ -279,6 +281,10 @@ in_core_times measure_in_core(const attend_case& /*x*/, const HostArrays& /*host
 void load_kernels(attend_case /*x*/) {
     throw Error(error_code::device, no_cuda);
 }
+
+PinnedArrays::PinnedArrays(const HostArrays& /*host*/) {}
+
+PinnedArrays::~PinnedArrays() = default;
 
 FreeMemoryWatch::FreeMemoryWatch() = default;
 

@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace cqsa::bench {
 
@@ -30,6 +31,19 @@ in_core_times measure_in_core(const attend_case& x, const HostArrays& host, int 
 
 /// Runs a small attention, so that the driver has loaded the kernels of this case.
 void load_kernels(attend_case x);
+
+/// A case's arrays in page-locked memory for as long as it lives, as an application keeps them that
+/// calls more than once. Nothing happens without a GPU.
+class PinnedArrays {
+  public:
+    explicit PinnedArrays(const HostArrays& host);
+    ~PinnedArrays();
+    PinnedArrays(const PinnedArrays&) = delete;
+    PinnedArrays& operator=(const PinnedArrays&) = delete;
+
+  private:
+    std::vector<void*> pinned_;
+};
 
 /// Watches the first GPU's free memory from a thread of its own, as another process would see it.
 class FreeMemoryWatch {

@@ -36,6 +36,7 @@ struct offload_options {
     std::int64_t verify_rows = 0;
     std::optional<double> limit_seconds;
     bool filled = true;
+    bool pinned = false;
     std::string json;
 };
 
@@ -129,6 +130,8 @@ class Offload {
                    report_["gpu"].get<std::string>(), making);
         attempt("load", [&] { load_kernels(options_.size); });
         if (options_.in_core) measure_resident("in_core");
+        report_["pinned_by_caller"] = options_.pinned;
+        if (options_.pinned) pinned_.emplace(*host_);
         fmt::print(out_, "first, call: the whole call; graph: from the first task to the last "
                          "output; model: predicted; ratio: in-core / call; MiB: seen by the "
                          "driver; said: by the run\n");
@@ -327,6 +330,7 @@ class Offload {
     nlohmann::json report_;
     std::chrono::steady_clock::time_point begin_;
     std::optional<HostArrays> host_;
+    std::optional<PinnedArrays> pinned_;
     std::optional<double> in_core_seconds_;
 };
 
@@ -380,6 +384,8 @@ void add_offload(CLI::App& app) {
                         "Begin no measurement after so many seconds");
     offload->add_flag("!--untouched", options->filled,
                       "Inputs stay zero and untouched, where sizes alone matter");
+    offload->add_flag("--pinned", options->pinned,
+                      "The caller keeps its arrays in page-locked memory");
     offload->add_option("--json", options->json,
                         "Write the report to FILE (after each row), or - for stdout");
     offload->callback([options] {
