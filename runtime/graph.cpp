@@ -10,6 +10,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 namespace cqsa {
 namespace {
@@ -59,9 +61,12 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
 }
 
 Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-             bool one_worker, std::int64_t workspace_bytes, double stall_seconds)
+             int only_worker, std::int64_t workspace_bytes, bool has_spare_keys,
+             double stall_seconds)
     : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where),
-      one_worker_(one_worker), stall_limit_(stall_seconds) {
+      one_worker_(only_worker >= 0),
+      memory_node_(one_worker_ ? starpu_worker_get_memory_node(only_worker) : STARPU_MAIN_RAM),
+      has_spare_keys_(has_spare_keys), stall_limit_(stall_seconds) {
     if (workspace_bytes > 0) {
         workspace_.reset(register_temporary(workspace_bytes, workspace_bytes, nullptr));
         starpu_data_set_name(workspace_.get(), "workspace");
@@ -70,7 +75,7 @@ Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t
         starpu_data_handle_t order = nullptr;
         starpu_void_data_register(&order);
         starpu_data_set_name(order, "slot");
-        slots_.push_back({handle(order)});
+        slots_.emplace_back().order.reset(order);
     }
 }
 
@@ -100,7 +105,13 @@ void Graph::execute(const poll_function& poll) {
 void Graph::wait_until(const std::function<bool()>& condition, const poll_function& poll) {
     std::unique_lock lock(mutex_);
     while (!condition()) {
-        changed_.wait_until(lock, next_poll_, condition);
+        changed_.wait_until(lock, next_poll_,
+                            [&] { return condition() || !finished_blocks_.empty(); });
+        if (!finished_blocks_.empty()) {
+            lock.unlock();
+            release_finished_blocks();
+            lock.lock();
+        }
         const auto now = std::chrono::steady_clock::now();
         if (now < next_poll_) continue;
         next_poll_ = now + poll_interval;
@@ -116,7 +127,6 @@ void Graph::wait_until(const std::function<bool()>& condition, const poll_functi
                               " submitted tasks has ended for " +
                               std::to_string(std::lround(stall_limit_.count())) + " s");
         }
-        release_finished_blocks();
         if (poll && poll(flops, tasks)) {
             stopped_ = true;
             run_.cancel();
@@ -172,6 +182,15 @@ void Graph::submit_attend(const step& step) {
         buffers.push_back({workspace_.get(), STARPU_SCRATCH});
     }
     arguments->flops = step.flops;
+    if (memory_node_ != STARPU_MAIN_RAM) {
+        reads read;
+        for (const std::int64_t block : step.queries)
+            read.queries.push_back(query_handle(block));
+        for (const std::int64_t block : step.keys)
+            read.keys.push_back(key_handle(block));
+        const std::lock_guard lock(mutex_);
+        to_fetch_.emplace(attends_, std::move(read));
+    }
     order_in_window(step, buffers);
     submit_task(attend_codelet(), std::move(arguments), std::move(buffers), attend_priority);
 }
@@ -228,7 +247,9 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
         task->dyn_handles[i] = buffers[i].handle;
         task->dyn_modes[i] = buffers[i].mode;
     }
-    arguments->on_done = [this, flops = arguments->flops, finished_block] {
+    const std::int64_t attend = &codelet == &attend_codelet() ? attends_++ : -1;
+    arguments->on_done = [this, flops = arguments->flops, finished_block, attend] {
+        if (attend >= 0) fetch_ahead(attend);
         const std::lock_guard lock(mutex_);
         ++ended_;
         ended_flops_ += static_cast<double>(flops);
@@ -266,6 +287,24 @@ void Graph::order_in_window(const step& step, std::vector<starpu_data_descr>& bu
         buffers.push_back({other.order.get(), STARPU_R});
         other.has_begun = false;
     }
+}
+
+void Graph::fetch_ahead(std::int64_t ended_attend) {
+    reads next;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto entry = to_fetch_.find(ended_attend + 2);
+        if (entry == to_fetch_.end()) return;
+        next = std::move(entry->second);
+        to_fetch_.erase(to_fetch_.begin(), std::next(entry));
+    }
+    // Never in the place of what is still wanted: queries where a buffer is free, keys where there
+    // are more buffers than the tasks in hand read.
+    for (const starpu_data_handle_t query : next.queries)
+        starpu_data_idle_prefetch_on_node(query, memory_node_, 1);
+    if (!has_spare_keys_) return;
+    for (const starpu_data_handle_t keys : next.keys)
+        starpu_data_prefetch_on_node(keys, memory_node_, 1);
 }
 
 template<class Key>

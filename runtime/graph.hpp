@@ -31,10 +31,10 @@ namespace cqsa {
 /// `max_tasks` submitted tasks have not ended, so the graph itself stays small at any length.
 class Graph {
   public:
-    /// where: starpu_task::where of every task. one_worker: no more than one takes them.
-    /// workspace_bytes: of an attend task on a GPU. stall_seconds: see Stalled.
+    /// where: starpu_task::where of every task. only_worker: the one that takes them all; −1: there
+    /// are several. workspace_bytes: of an attend task on a GPU. stall_seconds: see Stalled.
     Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-          bool one_worker, std::int64_t workspace_bytes, double stall_seconds);
+          int only_worker, std::int64_t workspace_bytes, bool has_spare_keys, double stall_seconds);
     ~Graph();
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
@@ -59,6 +59,13 @@ class Graph {
     };
     using handle = std::unique_ptr<_starpu_data_state, handle_deleter>;
 
+    /// A place in the window of strips: a handle without content that its tasks depend on.
+    struct slot {
+        handle order;
+        bool has_begun = false;  ///< and no strip beside it has been ordered after that
+        std::int64_t strip = -1; ///< the last that began here
+    };
+
     void submit(const step& step);
     void submit_attend(const step& step);
     void submit_merge(const step& step);
@@ -72,6 +79,10 @@ class Graph {
     /// other waits for that. Otherwise one walks ahead of the other and each loads the keys for
     /// itself.
     void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
+    /// The only worker's GPU gets the operands of an attend task when the last but one before it
+    /// has ended. StarPU asks for them when the task is ready, which is too late where strips
+    /// change and nothing else is left to compute.
+    void fetch_ahead(std::int64_t ended_attend);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>
@@ -94,6 +105,8 @@ class Graph {
     Run& run_;
     const std::int32_t where_;
     const bool one_worker_;
+    const unsigned memory_node_; ///< of the only worker
+    const bool has_spare_keys_;  ///< the device holds more than two segments
     const std::chrono::duration<double> stall_limit_;
     bool stopped_ = false;
     std::chrono::steady_clock::time_point next_poll_;
@@ -110,21 +123,22 @@ class Graph {
     std::map<std::int64_t, starpu_data_handle_t> states_; ///< S_i, until finalize is submitted
     using quorum_block = std::pair<std::int64_t, std::int64_t>;
     std::map<quorum_block, starpu_data_handle_t> partials_; ///< P_{s,i}, until merge is submitted
-    /// A place in the window of strips: a handle without content that its tasks depend on.
-    struct slot {
-        handle order;
-        std::int64_t strip = -1;
-        bool has_begun = false; ///< and no strip beside it has been ordered after that
-    };
     std::vector<slot> slots_;
     handle workspace_; ///< of each GPU, as StarPU's SCRATCH data; null: none is needed
     std::int64_t submitted_ = 0;
+
+    std::int64_t attends_ = 0; ///< submitted
 
     std::mutex mutex_; ///< guards what follows: written by StarPU's threads
     std::condition_variable changed_;
     std::int64_t ended_ = 0;
     double ended_flops_ = 0;
     std::vector<std::int64_t> finished_blocks_; ///< finalized, not yet released
+    struct reads {
+        std::vector<starpu_data_handle_t> queries;
+        std::vector<starpu_data_handle_t> keys;
+    };
+    std::map<std::int64_t, reads> to_fetch_; ///< of attend tasks, by their number
 };
 
 } // namespace cqsa
