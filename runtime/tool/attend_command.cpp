@@ -6,9 +6,9 @@
 #include "runtime/tool/progress_line.hpp"
 #include "runtime/tool/report.hpp"
 #include "runtime/tool/signals.hpp"
+#include "runtime/tool/streams.hpp"
 
 #include <cmath>
-#include <cstdio>
 #include <fmt/format.h>
 
 namespace cqsa::tool {
@@ -47,7 +47,7 @@ verdict verify_outputs(const request& request, const input_set& inputs, const Ou
 }
 
 void say(const request& request, const char* label, const std::string& text) {
-    if (!request.quiet) fmt::print(stderr, "{:<9} {}\n", label, text);
+    if (!request.quiet) print_aside(fmt::format("{:<9} {}\n", label, text));
 }
 
 attend_report compute(const request& request, const input_set& inputs, const OutputSet& outputs,

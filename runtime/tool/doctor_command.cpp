@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tool/commands.hpp"
 #include "runtime/tool/report.hpp"
+#include "runtime/tool/streams.hpp"
 
 #include <cstdio>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/files/text.hpp"
 #include "runtime/tool/commands.hpp"
-#include "runtime/tool/report.hpp"
 #include "runtime/tool/signals.hpp"
+#include "runtime/tool/streams.hpp"
 
 #include <cstdio>
 #include <exception>
@@ -41,6 +41,7 @@ void run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     using cqsa::tool::GracefulStop;
+    cqsa::tool::open_standard_streams();
     cqsa::tool::install_signal_handlers();
     try {
         run(argc, argv);

@@ -3,6 +3,7 @@
 #include "runtime/tool/commands.hpp"
 #include "runtime/tool/operands.hpp"
 #include "runtime/tool/report.hpp"
+#include "runtime/tool/streams.hpp"
 
 #include <cstdio>
 

@@ -2,9 +2,9 @@
 #include "runtime/tool/progress_line.hpp"
 
 #include "runtime/tool/quantities.hpp"
+#include "runtime/tool/streams.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <string_view>
@@ -35,7 +35,7 @@ ProgressLine::ProgressLine(bool quiet, bool verbose)
     : terminal_(!quiet && is_terminal()), lines_(!quiet && verbose && !terminal_) {}
 
 void ProgressLine::wipe() {
-    if (std::exchange(dirty_, false)) fmt::print(stderr, "\r\x1b[K");
+    if (std::exchange(dirty_, false)) print_aside("\r\x1b[K");
 }
 
 void ProgressLine::show(const progress& progress) {
@@ -47,14 +47,13 @@ void ProgressLine::show(const progress& progress) {
         show(progress_text(progress, flops_per_second_));
     } else if (lines_ && progress.seconds >= next_line_seconds_) {
         next_line_seconds_ = progress.seconds + 10;
-        fmt::print(stderr, "{}\n", progress_text(progress, flops_per_second_));
+        print_aside(progress_text(progress, flops_per_second_) + "\n");
     }
 }
 
 void ProgressLine::show(const std::string& text) {
     if (!terminal_) return;
-    fmt::print(stderr, "\r{}\x1b[K", text);
-    std::fflush(stderr);
+    print_aside("\r" + text + "\x1b[K");
     dirty_ = true;
 }
 

@@ -5,9 +5,9 @@
 #include "runtime/files/output_file.hpp"
 #include "runtime/files/text.hpp"
 #include "runtime/tool/quantities.hpp"
+#include "runtime/tool/streams.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fmt/format.h>
@@ -187,11 +187,4 @@ void write_report(const std::string& path, const json& report) {
     std::memcpy(file.bytes().data(), text.data(), text.size());
     file.commit();
 }
-
-void flush_stdout() {
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-        throw Error(error_code::failure,
-                    "stdout: the text cannot be written: " + files::reason(errno));
-}
-
 } // namespace cqsa::tool

@@ -38,7 +38,4 @@ std::string text_of(const machine_report& machine);
 /// Writes a report to the file, or to stdout for "-". Throws Error(failure).
 void write_report(const std::string& path, const json& report);
 
-/// Brings what was printed to stdout to its reader. Throws Error(failure) when that fails.
-void flush_stdout();
-
 } // namespace cqsa::tool

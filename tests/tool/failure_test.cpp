@@ -140,6 +140,32 @@ TEST(failure, a_reader_that_leaves_is_no_drama) {
     EXPECT_EQ(result.err, "");
 }
 
+TEST(failure, streams_that_take_nothing_do_not_spoil_a_run) {
+    const TemporaryFolder folder;
+    const auto attend_with = [&](const std::string& redirections) {
+        const std::string name = folder.file("o.npy");
+        const std::string line =
+            "exec \"$0\" attend --random 1,2,64,8 -v --out " + name + redirections;
+        EXPECT_EQ(Process("/bin/sh", {"-c", line, tool_path()}).finish().code, 0) << redirections;
+        const std::string contents = read_file(name);
+        std::filesystem::remove(name);
+        return contents;
+    };
+    const std::string expected = attend_with("");
+    EXPECT_EQ(expected.size(), 128 + sizeof(float) * 2 * 64 * 8);
+
+    for (const std::string redirections : {" 2>&-", " <&- >&- 2>&-", " 2>/dev/full"})
+        EXPECT_TRUE(attend_with(redirections) == expected) << redirections;
+}
+
+TEST(failure, a_closed_stdout_is_noticed) {
+    const process_result result =
+        Process("/bin/sh", {"-c", "\"$0\" --help >&-", tool_path()}).finish();
+
+    EXPECT_EQ(result.code, 1);
+    EXPECT_NE(result.err.find("cqsa: stdout: the text cannot be written"), std::string::npos);
+}
+
 TEST(failure, a_full_stdout_is_noticed) {
     const process_result result =
         Process("/bin/sh", {"-c", "\"$0\" --help > /dev/full", tool_path()}).finish();
