@@ -53,7 +53,7 @@ constexpr std::array attention_table{
                 "Key t is visible to query r when t <= r."},
     option_text{
         "Attention", "--causal-align", "CORNER",
-        "top-left (default) or bottom-right, for unequal lengths",
+        "for unequal lengths: top-left (default), bottom-right",
         "bottom-right: key t is visible to query r when t <= r + kv-tokens - tokens, so the "
         "last query sees every key (FlashAttention); top-left is PyTorch's is_causal."},
     option_text{"Attention", "--scale", "X", "factor of the scores (default 1/sqrt(head_dim))",
@@ -102,8 +102,8 @@ constexpr std::array doctor_table{
                 "The same facts for programs."},
 };
 
-constexpr std::string_view help_line = "  -h, --help               this page; --help-all says "
-                                       "everything about each option\n";
+constexpr std::string_view help_line = "  -h, --help               this page; --help-all tells "
+                                       "all of every option\n";
 
 struct page {
     std::string_view usage;
@@ -160,11 +160,13 @@ constexpr std::string_view exit_codes = R"(
 Exit codes
   0 done   1 failure   2 usage   3 bad input   4 does not fit the memory
   5 device or runtime failed   6 verification failed
-  129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (outputs are left as they were)
+  129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM; outputs stay as they were
 
 Environment
-  STARPU_* variables are honoured (STARPU_SCHED, STARPU_NCPU, STARPU_LIMIT_CUDA_MEM, ...);
-  an option goes before them.
+  STARPU_* variables are honoured (STARPU_SCHED, STARPU_NCPU,
+  STARPU_LIMIT_CUDA_MEM, ...); an option goes before them.
+  CQSA_CPU_ISA=portable, avx2, avx512, avx512bf16 or amx holds the processor's
+  kernels to these instructions.
 )";
 
 } // namespace
@@ -217,7 +219,8 @@ std::string manual_of(command command) {
     std::string_view group;
     for (const option_text& option : page.options) {
         if (option.group != group) out += fmt::format("\n{}\n", group = option.group);
-        out += fmt::format("  {} {}\n", option.names, option.argument);
+        out += fmt::format("  {}{}{}\n", option.names, option.argument.empty() ? "" : " ",
+                           option.argument);
         out += wrapped(fmt::format("{}.", option.summary), 6, 80);
         out += wrapped(option.details, 6, 80);
     }

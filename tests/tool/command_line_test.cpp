@@ -126,12 +126,15 @@ TEST(command_line, help_fits_a_screen_and_names_every_option) {
         std::istringstream lines(help);
         std::int64_t count = 0;
         for (std::string line; std::getline(lines, line); ++count)
-            EXPECT_LE(line.size(), 82U) << line;
+            EXPECT_LE(line.size(), 80U) << line;
 
         EXPECT_LE(count, 40) << name;
         EXPECT_NE(help.find("Examples"), std::string::npos) << name;
         EXPECT_EQ(help, parse(words(name + " -h")).text);
     }
+    std::istringstream manual(manual_of(command::attend));
+    for (std::string line; std::getline(manual, line);)
+        EXPECT_LE(line.size(), 80U) << line;
     for (const option_text& option : attention_options()) {
         EXPECT_NE(help_of(command::attend).find(option.names), std::string::npos);
         EXPECT_NE(manual_of(command::plan).find(option.names), std::string::npos);
