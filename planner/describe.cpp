@@ -15,6 +15,7 @@ namespace cqsa {
 namespace {
 
 constexpr std::int64_t mapped_chunks = 40;
+// Chunks and quorums have numbers below mapped_chunks, in one letter each.
 constexpr std::string_view symbols = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
 static_assert(symbols.size() == mapped_chunks);
 constexpr std::size_t listed_elements = 12;
@@ -161,15 +162,20 @@ std::string map_of_owners(const plan& plan) {
     const std::int64_t rows = chunks_of(plan.queries);
     const std::int64_t columns = chunks_of(plan.keys);
     std::ostringstream text;
-    text << "owner of each pair of a query chunk (row) and a key chunk (column):\n     ";
+    text << "owner of each pair of a query chunk (row) and a key chunk (column)";
+    if (plan.chunks > 10) {
+        text << ",\nnumbers from 10 on as letters: " << symbols[10] << " is 10, "
+             << symbols[plan.chunks - 1] << " is " << plan.chunks - 1;
+    }
+    text << ":\n     ";
     for (std::int64_t j = 0; j < columns; ++j)
-        text << ' ' << (j % 10 == 0 ? j / 10 : j % 10);
+        text << ' ' << symbols[j];
     text << '\n';
     for (std::int64_t i = 0; i < rows; ++i) {
         const std::int64_t last =
             std::min(plan.queries.blocks(), (i + 1) * plan.queries.chunk_blocks);
         const std::int64_t visible = visibility.visible_blocks(last - 1);
-        text << std::setw(4) << i << ' ';
+        text << "   " << symbols[i] << ' ';
         for (std::int64_t j = 0; j < columns; ++j) {
             const bool seen = j * plan.keys.chunk_blocks < visible;
             text << ' ' << (seen ? symbols[quorums.owner(i, j)] : '.');

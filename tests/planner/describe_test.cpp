@@ -58,6 +58,20 @@ owner of each pair of a query chunk (row) and a key chunk (column):
 )");
 }
 
+TEST(Describe, NamesChunksAndQuorumsFromTenOnByLetters) {
+    problem problem{.tokens = 10'000, .kv_tokens = 10'000, .head_dim = 64};
+    problem.mask = mask_rule::causal_top_left;
+    const std::string text = describe(plan_of(problem, 13, 1, 100, 100));
+
+    EXPECT_NE(text.find(R"(column),
+numbers from 10 on as letters: a is 10, c is 12:
+      0 1 2 3 4 5 6 7 8 9 a b c
+   0  0 )"),
+              std::string::npos)
+        << text;
+    EXPECT_NE(text.find("\n   c  "), std::string::npos) << text;
+}
+
 TEST(Describe, FitsATerminalOfAHundredColumns) {
     std::mt19937_64 random(15);
     for (int draw = 0; draw < 300; ++draw) {
