@@ -102,10 +102,11 @@ class DirectoryReader : public nlohmann::json_sax<json> {
     bool number_unsigned(number_unsigned_t value) override {
         if (where_ != place::list) malformed("a number stands in the wrong place");
         if (value > static_cast<number_unsigned_t>(std::numeric_limits<std::int64_t>::max()))
-            malformed("the " + field_ + " of tensor '" + printable(name_, 60) + "' overflow");
+            malformed("tensor '" + printable(name_, 60) + "' has a number in its " + field_ +
+                      " that overflows");
         if (list_.size() == most_axes)
-            malformed("the " + field_ + " of tensor '" + printable(name_, 60) + "' are more than " +
-                      std::to_string(most_axes));
+            malformed("tensor '" + printable(name_, 60) + "' has more than " +
+                      std::to_string(most_axes) + " numbers in its " + field_);
         list_.push_back(static_cast<std::int64_t>(value));
         return true;
     }
