@@ -38,13 +38,13 @@ problem make_problem(data_type type, mask_rule mask, std::int64_t tokens, std::i
 
 /// Runs every kernel over the blocks and compares acc, m, l, o and lse with the oracle.
 void expect_accurate(const attention_inputs& x, const std::vector<std::int64_t>& query_blocks,
-                     const std::vector<std::int64_t>& key_blocks) {
+                     const std::vector<std::int64_t>& key_blocks, int threads = 2) {
     const auto expected = x.oracle();
     for (const auto& kernel : test::kernels_of(x.p.type)) {
         BlockedAttention blocks(x.p, x.scale, query_blocks, key_blocks);
         blocks.bind(x.q.view(), x.k.view(), x.v.view());
 
-        test::run(blocks.task(), kernel);
+        test::run(blocks.task(), kernel, threads);
 
         EXPECT_EQ(test::difference(blocks.result(), expected, test::tolerance(x.p.type)), "")
             << kernel.name;
@@ -67,6 +67,18 @@ INSTANTIATE_TEST_SUITE_P(
                mask_name(std::get<1>(tested.param)) + "_" +
                std::to_string(std::get<2>(tested.param));
     });
+
+class EveryHeadDim : public ::testing::TestWithParam<data_type> {};
+TEST_P(EveryHeadDim, IsExact) {
+    for (std::int64_t d = 1; d <= 256; ++d) {
+        SCOPED_TRACE(d);
+        expect_accurate(
+            attention_inputs(make_problem(GetParam(), mask_rule::causal_top_left, 17, 35, d)), {17},
+            {35}, 1);
+    }
+}
+INSTANTIATE_TEST_SUITE_P(All, EveryHeadDim, ::testing::ValuesIn(all_types),
+                         [](const auto& tested) { return std::string(name_of(tested.param)); });
 
 class Length : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, std::int64_t>> {};
 TEST_P(Length, IsExactForQueriesAndKeys) {
