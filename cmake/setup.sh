@@ -142,11 +142,12 @@ bundle() {
 }
 
 doctor() {
-    local nvcc prefix missing
+    local nvcc gpu prefix missing
     nvcc=$(find_nvcc)
+    gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1 || true)
     echo "system:    $(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release), $(nproc) processors"
     echo "nvcc:      ${nvcc:-none: the build will have no CUDA}"
-    echo "GPU:       $(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1 || true)"
+    echo "GPU:       ${gpu:-none found}"
     if system_has_starpu; then
         echo "StarPU:    $(pkg-config --modversion starpu-1.4) of the system, in" \
             "$(pkg-config --variable=prefix starpu-1.4)"
