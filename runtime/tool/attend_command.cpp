@@ -85,6 +85,8 @@ void run_attend(const request& request) {
         read_ahead(inputs);
     }
     const attend_report report = compute(request, inputs, outputs, line);
+    // One that came too late for the library to drop a task is a wish to stop all the same.
+    if (GracefulStop::requested() != 0) throw Error(error_code::stopped, "stopped on request");
     std::optional<verdict> verdict;
     if (request.verify_rows) {
         line.show(fmt::format("computing {} rows in float64", *request.verify_rows));

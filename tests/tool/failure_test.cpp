@@ -77,6 +77,20 @@ TEST(failure, a_signal_stops_the_run_and_removes_the_temporaries) {
     }
 }
 
+TEST(failure, a_signal_at_the_last_task_is_not_lost) {
+    const TemporaryFolder folder;
+    write_file(folder.file("o.npy"), "old");
+    Process process(faulty_tool_path(), arguments(folder), {"CQSA_TEST_FAULT=late"}, true);
+    ASSERT_TRUE(process.wait_for(" %"));
+
+    process.signal(SIGINT);
+    const process_result result = process.finish();
+
+    EXPECT_EQ(result.code, 128 + SIGINT);
+    EXPECT_NE(result.err.find("cqsa: stopped on request"), std::string::npos);
+    expect_untouched(folder);
+}
+
 TEST(failure, a_second_signal_ends_a_run_that_does_not_listen) {
     const TemporaryFolder folder;
     write_file(folder.file("o.npy"), "old");
