@@ -35,7 +35,7 @@ block_counts count_blocks(const plan& plan, std::int64_t strips) {
     const bool merged = plan.flow == state_flow::merged;
     return {.strip_queries = std::min(admitted, blocks),
             .strip_states = merged ? admitted : std::min(admitted, blocks),
-            .segment_keys = std::min(2 * plan.segment_blocks, plan.keys.blocks()),
+            .segment_keys = std::min(3 * plan.segment_blocks, plan.keys.blocks()),
             .results = std::min<std::int64_t>(2, blocks),
             .merged_states = merged ? std::min<std::int64_t>(2, blocks) : 0};
 }

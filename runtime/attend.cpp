@@ -64,7 +64,7 @@ struct arrangement {
     machine node;
     std::int32_t where = STARPU_CPU;
     std::int64_t workspace_bytes = 0; ///< on each GPU
-    bool has_spare_keys = false;      ///< see Graph
+    std::int64_t key_buffers = 0;     ///< on each GPU
 };
 
 // Takes the plan's device memory on every GPU; false when one of them has less.
@@ -108,8 +108,7 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
         run.workspace_bytes =
             gpu_workspace_bytes(problem, run.node.device_bytes,
                                 starpu_worker_get_devid(context.cuda_workers().front()));
-        run.has_spare_keys =
-            device_residency(run.plan, run.node).key_blocks >= 3 * run.plan.segment_blocks;
+        run.key_buffers = device_residency(run.plan, run.node).key_blocks;
         if (reserve(context, run)) return last.emplace(run);
         options.device_bytes = run.plan.predicted.device_bytes / 10 * 9;
     }
@@ -146,7 +145,7 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     }
     auto graph = std::make_unique<Graph>(
         given, arranged.plan, *run, arranged.where, context.only_worker(), arranged.workspace_bytes,
-        arranged.has_spare_keys, stall_seconds(options, arranged.plan));
+        arranged.key_buffers, stall_seconds(options, arranged.plan));
     try {
         graph->execute(tell);
     } catch (const Graph::Stalled&) {

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <set>
 #include <utility>
 
 namespace cqsa {
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::int64_t max_tasks = 512;
 constexpr std::chrono::milliseconds poll_interval{100};
+constexpr std::int64_t attends_ahead = 3;
 // Merges release memory and complete results, so they go before attention that is ready too.
 constexpr int attend_priority = 0;
 constexpr int merge_priority = 1;
@@ -61,12 +63,12 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
 }
 
 Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-             int only_worker, std::int64_t workspace_bytes, bool has_spare_keys,
+             int only_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
              double stall_seconds)
     : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where),
       one_worker_(only_worker >= 0),
       memory_node_(one_worker_ ? starpu_worker_get_memory_node(only_worker) : STARPU_MAIN_RAM),
-      has_spare_keys_(has_spare_keys), stall_limit_(stall_seconds) {
+      key_buffers_(key_buffers), stall_limit_(stall_seconds) {
     if (workspace_bytes > 0) {
         workspace_.reset(register_temporary(workspace_bytes, workspace_bytes, nullptr));
         starpu_data_set_name(workspace_.get(), "workspace");
@@ -189,7 +191,7 @@ void Graph::submit_attend(const step& step) {
         for (const std::int64_t block : step.keys)
             read.keys.push_back(key_handle(block));
         const std::lock_guard lock(mutex_);
-        to_fetch_.emplace(attends_, std::move(read));
+        unended_.emplace(attends_, std::move(read));
     }
     order_in_window(step, buffers);
     submit_task(attend_codelet(), std::move(arguments), std::move(buffers), attend_priority);
@@ -249,7 +251,7 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     }
     const std::int64_t attend = &codelet == &attend_codelet() ? attends_++ : -1;
     arguments->on_done = [this, flops = arguments->flops, finished_block, attend] {
-        if (attend >= 0) fetch_ahead(attend);
+        if (attend >= 0 && memory_node_ != STARPU_MAIN_RAM) fetch_ahead(attend);
         const std::lock_guard lock(mutex_);
         ++ended_;
         ended_flops_ += static_cast<double>(flops);
@@ -293,16 +295,19 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
     reads next;
     {
         const std::lock_guard lock(mutex_);
-        const auto entry = to_fetch_.find(ended_attend + 2);
-        if (entry == to_fetch_.end()) return;
-        next = std::move(entry->second);
-        to_fetch_.erase(to_fetch_.begin(), std::next(entry));
+        unended_.erase(ended_attend);
+        const auto wanted = unended_.find(ended_attend + attends_ahead);
+        if (wanted == unended_.end()) return;
+        next = wanted->second;
+        // Tasks in hand keep their keys: without a buffer for more StarPU would evict states.
+        std::set<starpu_data_handle_t> keys(next.keys.begin(), next.keys.end());
+        for (auto task = unended_.begin(); task != wanted; ++task)
+            keys.insert(task->second.keys.begin(), task->second.keys.end());
+        if (std::ssize(keys) > key_buffers_) next.keys.clear();
     }
-    // Never in the place of what is still wanted: queries where a buffer is free, keys where there
-    // are more buffers than the tasks in hand read.
+    // Queries go where a buffer is free, never in the place of what is still wanted.
     for (const starpu_data_handle_t query : next.queries)
         starpu_data_idle_prefetch_on_node(query, memory_node_, 1);
-    if (!has_spare_keys_) return;
     for (const starpu_data_handle_t keys : next.keys)
         starpu_data_prefetch_on_node(keys, memory_node_, 1);
 }

@@ -32,9 +32,11 @@ namespace cqsa {
 class Graph {
   public:
     /// where: starpu_task::where of every task. only_worker: the one that takes them all; −1: there
-    /// are several. workspace_bytes: of an attend task on a GPU. stall_seconds: see Stalled.
+    /// are several. workspace_bytes: of an attend task on a GPU, which has key_buffers buffers for
+    /// K with V. stall_seconds: see Stalled.
     Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-          int only_worker, std::int64_t workspace_bytes, bool has_spare_keys, double stall_seconds);
+          int only_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
+          double stall_seconds);
     ~Graph();
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
@@ -105,8 +107,8 @@ class Graph {
     Run& run_;
     const std::int32_t where_;
     const bool one_worker_;
-    const unsigned memory_node_; ///< of the only worker
-    const bool has_spare_keys_;  ///< the device holds more than two segments
+    const unsigned memory_node_;     ///< of the only worker
+    const std::int64_t key_buffers_; ///< of the device
     const std::chrono::duration<double> stall_limit_;
     bool stopped_ = false;
     std::chrono::steady_clock::time_point next_poll_;
@@ -138,7 +140,7 @@ class Graph {
         std::vector<starpu_data_handle_t> queries;
         std::vector<starpu_data_handle_t> keys;
     };
-    std::map<std::int64_t, reads> to_fetch_; ///< of attend tasks, by their number
+    std::map<std::int64_t, reads> unended_; ///< attend tasks, by their number
 };
 
 } // namespace cqsa

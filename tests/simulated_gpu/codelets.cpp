@@ -64,12 +64,8 @@ void attend(const attend_task& task, std::span<std::byte> /*workspace*/, void* s
     }
     const double flops =
         4 * visible_pairs_of(task) * static_cast<double>(task.batch * task.heads * task.head_dim);
-    std::int64_t rows = 0;
-    for (const query_block& query : task.queries)
-        rows += query.tokens;
-    const double bytes = 2 * state_bytes(task.type, task.batch * task.heads * rows, task.head_dim);
-    simulated::enqueue_kernel(stream, flops / simulated::current().attend_flops_per_second +
-                                          bytes / simulated::current().memory_bytes_per_second);
+    // Reading and writing states hides behind the products.
+    simulated::enqueue_kernel(stream, flops / simulated::current().attend_flops_per_second);
 }
 
 void merge(const merge_task& task, void* stream) {
