@@ -37,10 +37,10 @@ class Pinning : public testing::Test {
         options.device_bytes = std::int64_t{64} << 20;
         options.mask = mask_rule::causal_top_left;
         return attend(view(offsets[0]), view(offsets[1]), view(offsets[2]),
-                      {out_.data(), data_type::bf16, shape, bhnd_strides(shape)}, {}, options);
+                      {out.data(), data_type::bf16, shape, bhnd_strides(shape)}, {}, options);
     }
 
-    std::vector<std::uint16_t> out_ = std::vector<std::uint16_t>(elements);
+    std::vector<std::uint16_t> out = std::vector<std::uint16_t>(elements);
 };
 
 void expect_all_bytes(const attend_report& report) {
@@ -81,7 +81,7 @@ TEST_F(Pinning, GivesEverythingBack) {
     run(memory.data(), {0, elements, 2 * elements}, bhnd_strides(shape));
     for (const void* address :
          {static_cast<void*>(memory.data()), static_cast<void*>(memory.data() + 3 * elements - 1),
-          static_cast<void*>(out_.data() + elements / 2)}) {
+          static_cast<void*>(out.data() + elements / 2)}) {
         cudaPointerAttributes attributes{};
         ASSERT_EQ(cudaPointerGetAttributes(&attributes, address), cudaSuccess);
         EXPECT_EQ(attributes.type, cudaMemoryTypeUnregistered);
