@@ -35,16 +35,29 @@ format() {
     sources hpp cpp cu cuh | xargs clang-format-14 --dry-run -Werror
 }
 
+once_each() { # once_each DATABASE: the first command of every file in compile_commands.json
+    awk -v RS='\n},?\n' '
+        split($0, part, "\"file\": \"") == 2 {
+            sub(/".*/, "", part[2])
+            if (!seen[part[2]]++) printf "%s%s\n}", comma, $0
+            comma = ",\n"
+        }
+        END { print "\n]" }' "$1"
+}
+
 tidy() { # tidy BUILD
     need clang-tidy-14
-    local arguments=(-quiet -p "$1") warning
+    local once=$1/tidy
+    mkdir -p "$once"
+    once_each "$1/compile_commands.json" >"$once/compile_commands.json"
+    local arguments=(-quiet -p "$once") warning
     for warning in no-unknown-warning-option reserved-identifier reserved-macro-identifier \
         zero-as-null-pointer-constant; do
         arguments+=("-extra-arg=-W$warning")
     done
     # In alphabetical order: bench and runtime take longest a file, tests the least.
     sed -nE "s|^ *\"file\": \"($PWD/(planner\|codelets\|runtime\|tests\|bench)/.*\.cpp)\".*|\1|p" \
-        "$1/compile_commands.json" | sort -u |
+        "$once/compile_commands.json" | sort |
         xargs -P "$(nproc)" -n 1 clang-tidy-14 "${arguments[@]}" 2>&1 |
         sed -E '/^[0-9]+ (warning|error)s? .*generated\.$/d'
 }
