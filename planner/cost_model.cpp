@@ -122,11 +122,13 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     const double compute = busy * shared / capacity;
     const double loads = as_double(traffic.key_bytes) / devices / rates.h2d_bytes_per_second;
     const bool lone_strip = plan.interleave <= workers(machine);
-    const double changes =
-        (as_double(traffic.query_bytes + traffic.state_bytes) / rates.h2d_bytes_per_second +
-         as_double(traffic.d2h()) / rates.d2h_bytes_per_second +
-         as_double(work.visits) * rates.strip_seconds) /
-        devices;
+    const bool fetches_ahead = workers(machine) == 1 && !lone_strip;
+    const std::int64_t h2d_bytes = traffic.state_bytes + (fetches_ahead ? 0 : traffic.query_bytes);
+    const std::int64_t d2h_bytes = traffic.state_bytes + (fetches_ahead ? 0 : traffic.result_bytes);
+    const double changes = (as_double(h2d_bytes) / rates.h2d_bytes_per_second +
+                            as_double(d2h_bytes) / rates.d2h_bytes_per_second +
+                            as_double(work.visits) * rates.strip_seconds) /
+                           devices;
     // Only evicted states need host memory of their own.
     const double pinned =
         traffic.state_bytes > 0 && rates.pin_bytes_per_second > 0

@@ -29,10 +29,10 @@ bus_traffic predict_traffic(const plan& plan, const machine& machine, const work
 double wave_efficiency(const plan& plan, const machine& machine);
 
 /// Seconds of the whole run. Attention, merge and finalize tasks follow each other on each worker
-/// and hide the loads of keys and values (unless a lone strip leaves nothing to hide them behind);
-/// what a change of strip moves (Q, results, states that were not kept), the first segment and the
-/// pinning of host memory for states are not hidden. With several workers the strips are shared
-/// out whole.
+/// and hide the loads of keys and values (unless a lone strip leaves nothing to hide them behind).
+/// A single GPU that computes two strips in turn also hides what a change of strip moves (Q and
+/// results). States that were not kept, the first segment and the pinning of host memory for states
+/// are not hidden. With several workers the strips are shared out whole.
 double predict_seconds(const plan& plan, const machine& machine, const workload& work,
                        const bus_traffic& traffic);
 

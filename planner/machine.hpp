@@ -36,7 +36,7 @@ struct machine {
                                                                         ///< caller's arrays
     rates cpu_rates;
     rates device_rates{
-        .strip_seconds = 1e-3, .pin_bytes_per_second = 2e9, .shortest_task_seconds = 1e-4};
+        .strip_seconds = 3e-4, .pin_bytes_per_second = 2e9, .shortest_task_seconds = 1e-4};
     workspace_model cpu_workspace;    ///< empty: none
     workspace_model device_workspace; ///< empty: none
     /// A run takes its device memory in one piece of a multiple of so many bytes (CUDA: 2 MiB).

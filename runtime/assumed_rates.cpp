@@ -45,7 +45,7 @@ rates assumed_gpu_rates(const problem& problem, const gpu_facts& gpu) {
     result.task_seconds = 8e-6;
     result.h2d_bytes_per_second = 53e9;
     result.d2h_bytes_per_second = 53e9;
-    result.strip_seconds = 1e-3;
+    result.strip_seconds = 3e-4;
     result.shortest_task_seconds = 5e-4;
     return result;
 }

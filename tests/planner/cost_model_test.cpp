@@ -127,6 +127,23 @@ TEST(Seconds, OnAGpuHideTheLoadsOfKeysOnlyBehindASecondStrip) {
     EXPECT_LT(seconds(2, much), seconds(1, much));
 }
 
+TEST(Seconds, OnASingleGpuHideWhatAChangeOfStripMoves) {
+    problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
+    plan plan = plan_of(problem, 1, 1, 10, 10);
+    const workload work = measure_workload(plan);
+    machine machine = one_gpu(1 << 20);
+    machine.device_rates.pin_bytes_per_second = 0;
+    const auto cost_of = [&](std::int64_t interleave, const bus_traffic& moved) {
+        plan.interleave = interleave;
+        return predict_seconds(plan, machine, work, moved) -
+               predict_seconds(plan, machine, work, {});
+    };
+    EXPECT_EQ(cost_of(2, {.query_bytes = 500, .result_bytes = 600}), 0);
+    EXPECT_NEAR(cost_of(1, {.query_bytes = 500, .result_bytes = 600}), 500 / 1e4 + 600 / 2e4,
+                1e-12);
+    EXPECT_NEAR(cost_of(2, {.state_bytes = 700}), 700 / 1e4 + 700 / 2e4, 1e-12);
+}
+
 TEST(Seconds, ShareWholeStripsBetweenDevices) {
     problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
     plan plan = plan_of(problem, 1, 1, 10, 10); // 8 strips

@@ -41,7 +41,8 @@ TEST(BufferSizes, LetOutputsFollowQueriesOfAboutTheirSize) {
     EXPECT_EQ(unequal.result, result_block_bytes(problem, 100));
 }
 
-/// The most bytes of open strips, and of the keys of an attend step and the next, over all steps.
+/// The most bytes of open strips, and of the keys of an attend step, the next and a later one, over
+/// all steps.
 struct peak_bytes {
     std::int64_t strips = 0;
     std::int64_t segments = 0;
@@ -59,6 +60,8 @@ peak_bytes count_peaks(const plan& plan) {
         last[attends[i].strip] = i;
     }
     peak_bytes peak;
+    // The same strip's next segment but one, where a device has several strips.
+    const std::size_t later = plan.interleave > 1 ? 1 + 2 * plan.interleave : 1;
     std::set<std::int64_t> open;
     for (std::size_t i = 0; i < attends.size(); ++i) {
         open.insert(attends[i].strip);
@@ -75,8 +78,9 @@ peak_bytes count_peaks(const plan& plan) {
         }
         peak.strips = std::max(peak.strips, bytes);
         std::set<std::int64_t> keys(attends[i].keys.begin(), attends[i].keys.end());
-        if (i + 1 < attends.size()) {
-            keys.insert(attends[i + 1].keys.begin(), attends[i + 1].keys.end());
+        for (const std::size_t ahead : {std::size_t{1}, later}) {
+            if (i + ahead >= attends.size()) continue;
+            keys.insert(attends[i + ahead].keys.begin(), attends[i + ahead].keys.end());
         }
         bytes = 0;
         for (const auto key : keys)
