@@ -42,8 +42,13 @@ if(CQSA_SANITIZE)
     add_library(cqsa_sanitizer_defaults OBJECT cmake/sanitizer_defaults.cpp)
 endif()
 
-# cqsa_target(TARGET): what every target of ours has in common.
+# cqsa_target(TARGET [SEPARATE]): what every target of ours has in common. Sanitizer builds, which are
+# for testing alone, compile several files at a time, which halves their time; not those of SEPARATE
+# targets, which have names in common.
 function(cqsa_target target)
+    if(CQSA_SANITIZE AND NOT "SEPARATE" IN_LIST ARGN)
+        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+    endif()
     target_compile_features(${target} PUBLIC cxx_std_20)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF CUDA_STANDARD 20)
     target_compile_options(${target} PRIVATE
