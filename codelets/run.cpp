@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/run.hpp"
 
-#include <chrono>
+#include "planner/machine.hpp"
+
+#include <algorithm>
 #include <new>
 #include <utility>
 
 namespace cqsa {
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+// The records have one writer.
+void add(std::atomic<double>& sum, double value) {
+    sum.store(sum.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
+}
+
+} // namespace
 
 void Run::fail(std::exception_ptr error) noexcept {
     const std::lock_guard lock(error_mutex_);
@@ -36,32 +48,71 @@ std::int64_t Run::workspace_bytes() const {
     return bytes;
 }
 
-void run_task(Run& run, const std::function<void()>& work, bool on_cpu) noexcept {
+void Run::count(const task_arguments& ended) noexcept {
+    if (ended.worker < 0) return;
+    worker_state& by = workers_[ended.worker];
+    const clock::time_point end = clock::now();
+    const bool first = by.record.tasks == 0;
+    const std::chrono::duration<double> spent = end - std::max(by.last_end, ended.called);
+    by.last_end = end;
+    by.record.tasks += 1;
+    add(by.record.busy_seconds, spent.count());
+    if (ended.flops == 0) return;
+    add(by.record.attend_flops, static_cast<double>(ended.flops));
+    add(by.record.attend_seconds, spent.count());
+    if (first && ended.on_cuda) return; // it also loads the kernel
+    by.flops_per_second[by.next] = static_cast<double>(ended.flops) / spent.count();
+    by.next = (by.next + 1) % by.flops_per_second.size();
+    observed_flops_per_second_[ended.on_cuda ? 1 : 0].store(
+        *std::ranges::max_element(by.flops_per_second), std::memory_order_relaxed);
+}
+
+double Run::attend_flops_per_second(bool cuda) const noexcept {
+    const double observed =
+        observed_flops_per_second_[cuda ? 1 : 0].load(std::memory_order_relaxed);
+    if (observed > 0) return observed;
+    return (cuda ? cuda_rates : cpu_rates).attend_flops_per_second;
+}
+
+bool Run::cpu_helps() const noexcept {
+    return cqsa::cpu_helps(attend_flops_per_second(false), attend_flops_per_second(true));
+}
+
+void run_task(task_arguments& arguments, const std::function<void()>& work, bool on_cpu) noexcept {
+    Run& run = *arguments.run;
     if (run.cancelled()) return;
-    Run::worker_record& record = run.record(starpu_worker_get_id_check());
-    const auto start = std::chrono::steady_clock::now();
+    arguments.worker = starpu_worker_get_id_check();
+    arguments.on_cuda = !on_cpu;
+    arguments.called = clock::now();
     try {
         if (on_cpu && run.prepare_cpu_worker) run.prepare_cpu_worker();
         work();
     } catch (...) {
         run.fail(std::current_exception());
     }
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    record.tasks += 1;
-    // A CUDA codelet only enqueues; its time is the device's and is not known here.
-    if (on_cpu) record.busy_seconds = record.busy_seconds + spent.count();
+}
+
+void count_task(void* arguments) noexcept {
+    const auto& ended = *static_cast<const task_arguments*>(arguments);
+    ended.run->count(ended);
 }
 
 namespace {
+
+// More than any task takes.
+constexpr double prohibitive_microseconds = 1e12;
 
 // StarPU's schedulers take 0 as "unknown", so the answer is always positive.
 double expected_microseconds(starpu_task* task, starpu_perfmodel_arch* arch, unsigned /*nimpl*/) {
     const auto& arguments = *static_cast<const task_arguments*>(task->cl_arg);
     const bool cuda = arch->devices[0].type == STARPU_CUDA_WORKER;
-    const processor_rates& rates = cuda ? arguments.run->cuda_rates : arguments.run->cpu_rates;
-    const double seconds = rates.task_seconds +
-                           static_cast<double>(arguments.flops) / rates.attend_flops_per_second +
-                           static_cast<double>(arguments.bytes) / rates.bytes_per_second;
+    const Run& run = *arguments.run;
+    if (!cuda && !run.cpu_helps()) return prohibitive_microseconds;
+    const processor_rates& rates = cuda ? run.cuda_rates : run.cpu_rates;
+    const double seconds =
+        rates.task_seconds +
+        static_cast<double>(arguments.flops) / run.attend_flops_per_second(cuda) +
+        static_cast<double>(arguments.bytes) / rates.bytes_per_second;
     return seconds > 0 ? seconds * 1e6 : 1.0;
 }
 

@@ -6,7 +6,9 @@
 
 #include <starpu.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -25,7 +27,10 @@ struct processor_rates {
     double task_seconds = 0;     ///< fixed cost of a task
 };
 
-/// What all tasks of one attention share: the problem, the first error, progress, CPU workspaces.
+struct task_arguments;
+
+/// What all tasks of one attention share: the problem, the first error, progress, CPU workspaces,
+/// and the rates that the tasks so far have shown.
 /// Made by the runtime, outlives its tasks. Everything but `prepare` and the setters of the first
 /// block may be called from any thread.
 class Run {
@@ -37,9 +42,9 @@ class Run {
     // Set before the first task.
     const cqsa::problem problem;
     const double scale;
-    int cpu_threads = 1; ///< team of a CPU worker
-    processor_rates cpu_rates;
-    processor_rates cuda_rates;
+    int cpu_threads = 1;        ///< team of a CPU worker
+    processor_rates cpu_rates;  ///< until tasks have shown the rate of attend
+    processor_rates cuda_rates; ///< likewise; 0: no task may run on a GPU
     std::function<void()>
         prepare_cpu_worker; ///< called by each CPU task; must be cheap and noexcept
 
@@ -61,12 +66,28 @@ class Run {
     /// Bytes of all workspaces. When no task runs.
     [[nodiscard]] std::int64_t workspace_bytes() const;
 
-    /// Kept by the codelets, read by the runtime.
+    /// What a worker did. Written by its thread alone. A task lasts from when its codelet was
+    /// called, or from the end of the worker's task before, until it has ended: CUDA codelets only
+    /// enqueue.
     struct worker_record {
         std::atomic<std::int64_t> tasks{0};
         std::atomic<double> busy_seconds{0};
+        std::atomic<double> attend_flops{0};
+        std::atomic<double> attend_seconds{0};
     };
-    [[nodiscard]] worker_record& record(int worker) { return records_[worker]; }
+    [[nodiscard]] worker_record& record(int worker) { return workers_[worker].record; }
+
+    /// Enters a task that has ended into its worker's record and into the rate of its kind of
+    /// processor. On the worker's thread.
+    void count(const task_arguments& ended) noexcept;
+
+    /// flop/s of attend on a kind of processor: the best of a worker's latest tasks, because all
+    /// that can disturb one makes it longer; as it was set until there are some.
+    [[nodiscard]] double attend_flops_per_second(bool cuda) const noexcept;
+
+    /// False while a CPU beside GPUs is so slow that a task on it would hold up the others
+    /// (planner/machine.hpp).
+    [[nodiscard]] bool cpu_helps() const noexcept;
 
   private:
     std::atomic<bool> cancelled_{false};
@@ -80,7 +101,14 @@ class Run {
         std::size_t bytes = 0;
     };
     std::vector<buffer> workspaces_ = std::vector<buffer>(STARPU_NMAXWORKERS);
-    std::vector<worker_record> records_ = std::vector<worker_record>(STARPU_NMAXWORKERS);
+    struct worker_state {
+        worker_record record;
+        std::chrono::steady_clock::time_point last_end;
+        std::array<double, 8> flops_per_second{}; ///< of its latest attend tasks, in turn
+        std::size_t next = 0;
+    };
+    std::vector<worker_state> workers_ = std::vector<worker_state>(STARPU_NMAXWORKERS);
+    std::array<std::atomic<double>, 2> observed_flops_per_second_{}; ///< CPU, CUDA; 0: not yet
 };
 
 /// What every task carries as its argument (cl_arg). Owned by the task; given back to the runtime's
@@ -96,15 +124,25 @@ struct task_arguments {
     std::int64_t bytes = 0;        ///< memory read and written, for the cost of memory-bound tasks
     std::int64_t strip = 0;        ///< the plan's number of the strip's visit
     std::function<void()> on_done; ///< called on a StarPU thread when the task has ended
+
+    // Where and when the codelet was called; −1: not at all.
+    int worker = -1;
+    bool on_cuda = false;
+    std::chrono::steady_clock::time_point called;
 };
 
-/// Body of a codelet: runs `work` unless the run is cancelled, keeps what it throws, and counts.
-/// `work` is called on a StarPU worker's thread.
-void run_task(Run& run, const std::function<void()>& work, bool on_cpu) noexcept;
+/// Body of a codelet: runs `work` unless the run is cancelled, and keeps what it throws. `work` is
+/// called on a StarPU worker's thread.
+void run_task(task_arguments& arguments, const std::function<void()>& work, bool on_cpu) noexcept;
+
+/// starpu_task::epilogue_callback_func of every task, with its task_arguments: counts it, before
+/// StarPU places the tasks that waited for it.
+void count_task(void* arguments) noexcept;
 
 /// A codelet of ours: any number of buffers, analytic cost (PER_ARCH: flops over the attend rate
 /// plus bytes over the memory rate), so the first run on a machine schedules well and no history of
-/// another run misleads it. `name` must outlive the codelet; `on_cuda` may be null.
+/// another run misleads it. A CPU that does not help costs too much for any task.
+/// `name` must outlive the codelet; `on_cuda` may be null.
 starpu_codelet make_codelet(const char* name, unsigned color, starpu_cpu_func_t on_cpu,
                             starpu_cuda_func_t on_cuda, starpu_perfmodel& model);
 

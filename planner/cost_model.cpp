@@ -100,7 +100,7 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     double capacity = 1; // in workers as fast as the main ones
     if (machine.devices > 0) {
         capacity = machine.devices;
-        if (machine.cpu) {
+        if (workers(machine) > machine.devices) {
             capacity += machine.cpu_rates.attend_flops_per_second / rates.attend_flops_per_second;
         }
     }

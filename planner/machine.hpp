@@ -23,6 +23,13 @@ struct rates {
     double longest_task_seconds = 2; ///< … and longer ones: progress, stopping and balance suffer
 };
 
+/// Whether a CPU beside GPUs takes part. The tasks of a strip follow each other, and a GPU has
+/// three strips at most to choose from: a task that takes a CPU longer than a GPU would take for
+/// one of each is waited for.
+constexpr bool cpu_helps(double cpu_flops_per_second, double gpu_flops_per_second) {
+    return 3 * cpu_flops_per_second >= gpu_flops_per_second;
+}
+
 /// Bytes of workspace of an attend task over at most so many query and key tokens.
 using workspace_model = std::function<std::int64_t(
     const problem& problem, std::int64_t strip_tokens, std::int64_t segment_tokens)>;

@@ -82,7 +82,10 @@ buffer_sizes::buffer_sizes(const plan& plan)
 }
 
 std::int64_t workers(const machine& machine) {
-    return machine.devices + (machine.cpu ? 1 : 0);
+    const bool cpu = machine.cpu && (machine.devices == 0 ||
+                                     cpu_helps(machine.cpu_rates.attend_flops_per_second,
+                                               machine.device_rates.attend_flops_per_second));
+    return machine.devices + (cpu ? 1 : 0);
 }
 
 working_set device_working_set(const plan& plan, const machine& machine) {

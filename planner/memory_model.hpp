@@ -59,7 +59,7 @@ residency device_residency(const plan& plan, const machine& machine);
 /// with GPUs the states that they cannot keep.
 std::int64_t host_bytes(const plan& plan, const machine& machine);
 
-/// Workers that a plan's interleaved strips are shared between: all GPUs, and the CPU.
+/// Workers that a plan's interleaved strips are shared between: all GPUs, and a CPU that helps.
 std::int64_t workers(const machine& machine);
 
 } // namespace cqsa

@@ -262,6 +262,8 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     task->cl_arg = raw;
     task->callback_func = end_of_task;
     task->callback_arg = raw;
+    task->epilogue_callback_func = count_task;
+    task->epilogue_callback_arg = raw;
     const int result = starpu_task_submit(task);
     if (result != 0) {
         task->destroy = 0;

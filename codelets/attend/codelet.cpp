@@ -42,7 +42,7 @@ void attend_on_cpu(void* buffers[], void* cl_arg) noexcept {
     attend_arguments& arguments = arguments_of(cl_arg);
     Run& run = *arguments.run;
     run_task(
-        run,
+        arguments,
         [&] {
             const attend_task task = unpack(arguments, buffers);
             const std::size_t bytes = openmp::attend_workspace_bytes(task, run.cpu_threads);
@@ -56,7 +56,7 @@ void attend_on_cpu(void* buffers[], void* cl_arg) noexcept {
 void attend_on_cuda(void* buffers[], void* cl_arg) noexcept {
     attend_arguments& arguments = arguments_of(cl_arg);
     run_task(
-        *arguments.run,
+        arguments,
         [&] {
             const attend_task task = unpack(arguments, buffers);
             std::span<std::byte> workspace;

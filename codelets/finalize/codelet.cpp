@@ -29,22 +29,22 @@ finalize_task unpack(const finalize_arguments& arguments, void* buffers[]) {
     return task;
 }
 
-const finalize_arguments& arguments_of(void* cl_arg) {
-    return static_cast<const finalize_arguments&>(*static_cast<task_arguments*>(cl_arg));
+finalize_arguments& arguments_of(void* cl_arg) {
+    return static_cast<finalize_arguments&>(*static_cast<task_arguments*>(cl_arg));
 }
 
 void finalize_on_cpu(void* buffers[], void* cl_arg) noexcept {
-    const finalize_arguments& arguments = arguments_of(cl_arg);
+    finalize_arguments& arguments = arguments_of(cl_arg);
     run_task(
-        *arguments.run,
+        arguments,
         [&] { openmp::finalize(unpack(arguments, buffers), arguments.run->cpu_threads); }, true);
 }
 
 #ifdef CQSA_WITH_CUDA
 void finalize_on_cuda(void* buffers[], void* cl_arg) noexcept {
-    const finalize_arguments& arguments = arguments_of(cl_arg);
+    finalize_arguments& arguments = arguments_of(cl_arg);
     run_task(
-        *arguments.run,
+        arguments,
         [&] { cuda::finalize(unpack(arguments, buffers), starpu_cuda_get_local_stream()); }, false);
 }
 #else

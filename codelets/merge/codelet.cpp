@@ -15,23 +15,23 @@ merge_task unpack(const merge_arguments& arguments, void* buffers[]) {
             .fresh = arguments.fresh};
 }
 
-const merge_arguments& arguments_of(void* cl_arg) {
-    return static_cast<const merge_arguments&>(*static_cast<task_arguments*>(cl_arg));
+merge_arguments& arguments_of(void* cl_arg) {
+    return static_cast<merge_arguments&>(*static_cast<task_arguments*>(cl_arg));
 }
 
 void merge_on_cpu(void* buffers[], void* cl_arg) noexcept {
-    const merge_arguments& arguments = arguments_of(cl_arg);
+    merge_arguments& arguments = arguments_of(cl_arg);
     run_task(
-        *arguments.run,
-        [&] { openmp::merge(unpack(arguments, buffers), arguments.run->cpu_threads); }, true);
+        arguments, [&] { openmp::merge(unpack(arguments, buffers), arguments.run->cpu_threads); },
+        true);
 }
 
 #ifdef CQSA_WITH_CUDA
 void merge_on_cuda(void* buffers[], void* cl_arg) noexcept {
-    const merge_arguments& arguments = arguments_of(cl_arg);
+    merge_arguments& arguments = arguments_of(cl_arg);
     run_task(
-        *arguments.run,
-        [&] { cuda::merge(unpack(arguments, buffers), starpu_cuda_get_local_stream()); }, false);
+        arguments, [&] { cuda::merge(unpack(arguments, buffers), starpu_cuda_get_local_stream()); },
+        false);
 }
 #else
 constexpr starpu_cuda_func_t merge_on_cuda = nullptr;

@@ -9,6 +9,7 @@
 #include <starpu.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <ostream>
 #include <string>
@@ -66,6 +67,7 @@ class SimulatedGpu : public testing::Test {
     ~SimulatedGpu() override {
         simulated::current() = before_;
         simulated::take_memory(0, 0);
+        unsetenv("STARPU_HOSTNAME");
     }
 
   private:
@@ -204,6 +206,73 @@ TEST_F(SimulatedGpu, GivesUpARunThatStalls) {
     testing::FLAGS_gtest_death_test_style = "threadsafe";
     EXPECT_EXIT(run_into_a_stall(), testing::ExitedWithCode(static_cast<int>(error_code::device)),
                 "none of .* submitted tasks has ended for");
+}
+
+std::int64_t tasks_of(const attend_report& report, const std::string& kind) {
+    std::int64_t tasks = 0;
+    for (const auto& worker : report.workers) {
+        if (worker.name.starts_with(kind)) tasks += worker.tasks;
+    }
+    return tasks;
+}
+
+attend_options strips_of(std::int64_t tokens, worker_set workers) {
+    attend_options options = on_gpus(64 * mebibyte);
+    options.workers = workers;
+    options.cpu_threads = 1;
+    options.chunks = 1;
+    options.strip_tokens = tokens;
+    options.segment_tokens = 2 * tokens;
+    return options;
+}
+
+// Much slower than assumed: what the first tasks take has to tell.
+void make_two_slow_gpus() {
+    simulated::current().gpus = 2;
+    simulated::current().attend_flops_per_second = 2e11;
+    // What StarPU measures of their bus is kept apart from that of one GPU.
+    setenv("STARPU_HOSTNAME", "two_gpus", 1);
+}
+
+TEST_F(SimulatedGpu, SharesStripsBetweenTwoGpus) {
+    make_two_slow_gpus();
+    attention_case x(bf16_problem(1, 8'000, mask_rule::causal_top_left));
+
+    const attend_report report = x.run(strips_of(384, worker_set::cuda));
+
+    expect_exact(x);
+    ASSERT_EQ(report.workers.size(), 2U);
+    for (const auto& worker : report.workers) {
+        EXPECT_GT(worker.tasks, 0) << worker.name;
+        EXPECT_GT(worker.busy_seconds, 0) << worker.name;
+        EXPECT_LT(worker.busy_seconds, report.measured.seconds) << worker.name;
+    }
+}
+
+TEST_F(SimulatedGpu, SharesStripsBetweenSlowGpusAndTheCpu) {
+    make_two_slow_gpus();
+    attention_case x(bf16_problem(1, 8'000, mask_rule::causal_top_left));
+
+    const attend_report report = x.run(strips_of(384, worker_set::all));
+
+    expect_exact(x);
+    EXPECT_GT(tasks_of(report, "CPU"), 0);
+    EXPECT_GT(tasks_of(report, "CUDA"), 0);
+}
+
+TEST_F(SimulatedGpu, LeavesOutACpuThatWouldHoldUpTheGpu) {
+    // Only time passes on the GPU, so that it is as fast as a real one.
+    simulated::current().computes = false;
+    attention_case x(bf16_problem(4, 40'000, mask_rule::causal_top_left));
+
+    const attend_report alone = x.run(strips_of(1'920, worker_set::cuda));
+    const attend_report both = x.run(strips_of(1'920, worker_set::all));
+
+    EXPECT_EQ(tasks_of(both, "CPU"), 0);
+    EXPECT_EQ(tasks_of(both, "CUDA"), tasks_of(alone, "CUDA"));
+    EXPECT_EQ(both.plan.interleave, alone.plan.interleave);
+    EXPECT_EQ(both.plan.strip_blocks, alone.plan.strip_blocks);
+    EXPECT_EQ(both.plan.predicted.seconds, alone.plan.predicted.seconds);
 }
 
 TEST_F(SimulatedGpu, LeavesTheApplicationsStarpuAsItWas) {
