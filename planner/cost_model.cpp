@@ -115,7 +115,12 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     const double busy = attend_seconds(total_flops(plan.problem), plan, machine) +
                         (merged_bytes + finalized_bytes) / rates.merge_bytes_per_second +
                         as_double(tasks) * rates.task_seconds;
-    if (machine.devices == 0) return busy;
+    if (machine.devices == 0) {
+        const double touched = as_double(host_bytes(plan, machine)) +
+                               as_double(bytes.result) * as_double(plan.problem.tokens);
+        return rates.touch_bytes_per_second > 0 ? busy + touched / rates.touch_bytes_per_second
+                                                : busy;
+    }
 
     const double devices = machine.devices;
     const double shared = imbalance(plan, work, devices);

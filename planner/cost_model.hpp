@@ -32,7 +32,8 @@ double wave_efficiency(const plan& plan, const machine& machine);
 /// and hide the loads of keys and values (unless a lone strip leaves nothing to hide them behind).
 /// A single GPU that computes two strips in turn also hides what a change of strip moves (Q and
 /// results). States that were not kept, the first segment and the pinning of host memory for states
-/// are not hidden. With several workers the strips are shared out whole.
+/// are not hidden. With several workers the strips are shared out whole. On a CPU alone the first
+/// use of the memory of states and results comes on top.
 double predict_seconds(const plan& plan, const machine& machine, const workload& work,
                        const bus_traffic& traffic);
 

@@ -19,6 +19,8 @@ struct rates {
     double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
                               ///< the strip's queries and results
     double pin_bytes_per_second = 0;     ///< devices only: pinning host memory for states; 0: free
+    double touch_bytes_per_second = 0;   ///< CPU only: first use of main memory, for states and
+                                         ///< results; 0: free
     double shortest_task_seconds = 0.01; ///< shorter tasks are avoided …
     double longest_task_seconds = 2; ///< … and longer ones: progress, stopping and balance suffer
 };

@@ -28,8 +28,10 @@ constexpr std::int64_t quickly_simulated_keys = 100'000;
 
 // Differences that the model cannot tell.
 constexpr double same_time = 0.005;
-// What tasks of a good length may cost.
+// What tasks of a good length may cost. The model does not know how much slower the kernel of a CPU
+// is in short ones.
 constexpr double length_loss = 0.05;
+constexpr double cpu_length_loss = 0.15;
 
 struct candidate {
     cqsa::plan plan;
@@ -274,7 +276,8 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     const bool all_short = std::ranges::none_of(candidates, [&](const candidate& one) {
         return one.mean_task_seconds >= rates.shortest_task_seconds;
     });
-    prefer(candidates, length_loss, [&](const candidate& one) {
+    const double most_loss = machine.devices > 0 ? length_loss : cpu_length_loss;
+    prefer(candidates, most_loss, [&](const candidate& one) {
         return all_short ? one.plan.tasks == fewest_tasks
                          : one.mean_task_seconds >= rates.shortest_task_seconds;
     });

@@ -28,6 +28,7 @@ rates assumed_cpu_rates(const problem& problem, int threads) {
     result.attend_flops_per_second = threads * row[static_cast<std::size_t>(problem.type)];
     result.merge_bytes_per_second = threads * core_bytes_per_second;
     result.task_seconds = 20e-6;
+    result.touch_bytes_per_second = threads * 1e9;
     return result;
 }
 

@@ -107,6 +107,35 @@ TEST(Seconds, OnACpuAreThoseOfAllTasksInTurn) {
     EXPECT_EQ(cost.d2h_bytes, 0);
 }
 
+TEST(Seconds, OnACpuCountTheFirstUseOfMemory) {
+    const problem problem{.heads = 2, .tokens = 60, .kv_tokens = 60, .head_dim = 4};
+    const plan plan = plan_of(problem, 3, 1, 20, 20);
+    machine machine = small_cpu();
+    const workload work = measure_workload(plan);
+    const double before = predict(plan, machine, work).seconds;
+
+    machine.cpu_rates.touch_bytes_per_second = 1e6;
+
+    const double bytes = static_cast<double>(host_bytes(plan, machine)) + 2 * 60 * (4 * 4 + 4);
+    EXPECT_DOUBLE_EQ(predict(plan, machine, work).seconds, before + bytes / 1e6);
+}
+
+TEST(Seconds, DoNotCountOnACpuThatCannotHelpTheGpus) {
+    plan plan = plan_of(causal(8'192), 1, 1, 1'024, 1'024);
+    machine alone = h100(64 * mebibyte);
+    machine both = alone;
+    both.cpu = true;
+    both.cpu_rates = small_cpu().cpu_rates;
+    const workload work = measure_workload(plan);
+    EXPECT_EQ(workers(both), 1);
+    EXPECT_EQ(predict(plan, both, work).seconds, predict(plan, alone, work).seconds);
+
+    both.cpu_rates.attend_flops_per_second = both.device_rates.attend_flops_per_second / 2;
+
+    EXPECT_EQ(workers(both), 2);
+    EXPECT_LT(predict(plan, both, work).seconds, predict(plan, alone, work).seconds);
+}
+
 TEST(Seconds, OnAGpuHideTheLoadsOfKeysOnlyBehindASecondStrip) {
     problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
     plan plan = plan_of(problem, 1, 1, 10, 10);
