@@ -15,6 +15,7 @@ target_sources(cqsa_library PUBLIC
     FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}
     FILES
         ${PROJECT_SOURCE_DIR}/runtime/attend.hpp
+        ${PROJECT_SOURCE_DIR}/runtime/calibrate.hpp
         ${PROJECT_SOURCE_DIR}/runtime/doctor.hpp
         ${PROJECT_SOURCE_DIR}/runtime/host_memory.hpp
         ${PROJECT_SOURCE_DIR}/runtime/session.hpp)

@@ -168,7 +168,8 @@ std::vector<attend_report::worker> workers_of(const StarpuContext& context, Run&
     std::vector<attend_report::worker> workers;
     for (const int id : ids) {
         Run::worker_record& record = run.record(id);
-        workers.push_back({context.name_of(id), record.tasks, record.busy_seconds});
+        workers.push_back({context.name_of(id), record.tasks, record.busy_seconds,
+                           record.attend_seconds, record.attend_flops});
     }
     return workers;
 }

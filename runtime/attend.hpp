@@ -85,7 +85,9 @@ struct attend_report {
     struct worker {
         std::string name; ///< "CPU (16 threads)", "CUDA 0 (NVIDIA H100 80GB HBM3)"
         std::int64_t tasks = 0;
-        double busy_seconds = 0;
+        double busy_seconds = 0;   ///< with tasks; on a GPU from when one could start to its end
+        double attend_seconds = 0; ///< of them, with attend tasks …
+        double attend_flops = 0;   ///< … of so many flops
     };
     std::vector<worker> workers;
 };

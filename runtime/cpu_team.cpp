@@ -94,6 +94,17 @@ void CpuTeam::bind() {
     });
 }
 
+std::string cpu_model() {
+    const hwloc_topology_t topology = load_topology();
+    std::string name;
+    if (const hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0)) {
+        const char* model = hwloc_obj_get_info_by_name(package, "CPUModel");
+        if (model != nullptr) name = model;
+    }
+    hwloc_topology_destroy(topology);
+    return name;
+}
+
 int usable_cores() {
     const hwloc_topology_t topology = load_topology();
     const auto count = static_cast<int>(usable_units(topology).size());

@@ -4,6 +4,7 @@
 #include <hwloc.h>
 
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace cqsa {
@@ -32,6 +33,9 @@ class CpuTeam {
     int threads_ = 1;
     std::once_flag bound_;
 };
+
+/// "Intel(R) Xeon(R) Platinum 8480+"; empty where the system does not say.
+std::string cpu_model();
 
 /// Cores that this process may use.
 int usable_cores();

@@ -5,28 +5,17 @@
 #include "runtime/cpu_team.hpp"
 #include "runtime/gpu.hpp"
 #include "runtime/host_memory.hpp"
+#include "runtime/stored_rates.hpp"
 
-#include <hwloc.h>
 #include <starpu.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
 namespace cqsa {
 namespace {
-
-std::string cpu_name() {
-    hwloc_topology_t topology = nullptr;
-    if (hwloc_topology_init(&topology) != 0 || hwloc_topology_load(topology) != 0) return {};
-    std::string name;
-    if (const hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0)) {
-        const char* model = hwloc_obj_get_info_by_name(package, "CPUModel");
-        if (model != nullptr) name = model;
-    }
-    hwloc_topology_destroy(topology);
-    return name;
-}
 
 std::vector<std::string> paths_down_from(cpu_isa best) {
     std::vector<std::string> paths;
@@ -58,6 +47,18 @@ std::vector<machine_report::setting> settings_that_matter() {
     return settings;
 }
 
+machine_report::stored stored_for(const std::string& processor) {
+    const stored_rates stored = read_rates(processor);
+    machine_report::stored report{processor, {}, stored.path, stored.damage};
+    for (const measured_rates& one : stored.rates) {
+        std::string text = std::string(name_of(one.type)) + " " + std::to_string(one.head_dim);
+        if (std::ranges::find(report.measured, text) == report.measured.end()) {
+            report.measured.push_back(std::move(text));
+        }
+    }
+    return report;
+}
+
 std::vector<std::string> advice_for(const machine_report& report) {
     std::vector<std::string> advice;
     if (report.cuda_version.empty()) {
@@ -71,6 +72,10 @@ std::vector<std::string> advice_for(const machine_report& report) {
         advice.emplace_back("StarPU was built without FxT: --trace needs a StarPU configured "
                             "--with-fxt");
     }
+    if (std::ranges::any_of(report.rates, [](const auto& one) { return one.measured.empty(); })) {
+        advice.emplace_back("Times are predicted from assumed rates: cqsa calibrate measures this "
+                            "machine's");
+    }
     if (report.cpu_paths.size() == 1) {
         advice.emplace_back("The processor has no AVX2: expect a tenth of the usual speed");
     }
@@ -82,12 +87,18 @@ std::vector<std::string> advice_for(const machine_report& report) {
 machine_report describe_machine() {
     const host_memory memory = read_host_memory();
     machine_report report;
-    report.cpu = cpu_name();
+    report.cpu = cpu_model();
     report.cores = usable_cores();
     report.cpu_paths = paths_down_from(selected_isa());
     report.memory_bytes = memory.total_bytes;
     report.free_memory_bytes = memory.available_bytes;
-    for (const gpu_facts& gpu : list_gpus()) {
+    report.rates.push_back(stored_for(cpu_identity()));
+    const std::vector<gpu_facts> gpus = list_gpus();
+    if (!gpus.empty()) {
+        const auto count = static_cast<int>(gpus.size());
+        report.rates.push_back(stored_for(gpu_identity(gpus.front(), count)));
+    }
+    for (const gpu_facts& gpu : gpus) {
         report.gpus.push_back({gpu.name,
                                std::to_string(gpu.major) + "." + std::to_string(gpu.minor),
                                gpu.total_bytes, gpu.free_bytes, gpu.unsupported});

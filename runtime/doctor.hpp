@@ -21,6 +21,13 @@ struct machine_report {
         std::string value;
     };
 
+    struct stored {
+        std::string processor;             ///< as in runtime/calibrate.hpp
+        std::vector<std::string> measured; ///< "bf16 64": type and head_dim; empty: assumed rates
+        std::string path;                  ///< of the file
+        std::string damage;                ///< empty, or one sentence: why the file is ignored
+    };
+
     std::string cpu;                    ///< "Intel(R) Xeon(R) Platinum 8480+"
     int cores = 0;                      ///< physical cores that this process may use
     std::vector<std::string> cpu_paths; ///< kernels that run here, the fastest first: "amx-bf16",
@@ -28,6 +35,7 @@ struct machine_report {
     std::int64_t memory_bytes = 0;
     std::int64_t free_memory_bytes = 0; ///< within the limits of the process's control group
     std::vector<gpu> gpus;
+    std::vector<stored> rates;        ///< what plans expect of the CPU, then of the GPUs
     std::string cuda_version;         ///< "13.0"; empty: built without CUDA
     std::string starpu_version;       ///< "1.4.10"
     bool fxt = false;                 ///< StarPU can record traces (--trace)

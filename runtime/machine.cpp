@@ -8,6 +8,7 @@
 #include "runtime/environment.hpp"
 #include "runtime/gpu.hpp"
 #include "runtime/host_memory.hpp"
+#include "runtime/stored_rates.hpp"
 
 #include <starpu.h>
 
@@ -50,6 +51,7 @@ auto with_task_of(const problem& problem, std::int64_t strip_tokens, std::int64_
 void add_cpu(machine& node, const problem& problem, int threads) {
     node.cpu = true;
     node.cpu_rates = assumed_cpu_rates(problem, threads);
+    use_stored_rates(node.cpu_rates, cpu_identity(), problem, threads);
     node.cpu_workspace = [threads](const cqsa::problem& size, std::int64_t strip_tokens,
                                    std::int64_t segment_tokens) {
         return with_task_of(size, strip_tokens, segment_tokens, [&](const attend_task& task) {
@@ -63,6 +65,7 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.devices = count;
     node.device_bytes = bytes;
     node.device_rates = assumed_gpu_rates(problem, gpu);
+    use_stored_rates(node.device_rates, gpu_identity(gpu, count), problem, 0);
     node.multiprocessors = gpu.multiprocessors;
 }
 

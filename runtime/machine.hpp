@@ -19,7 +19,7 @@ std::string gpus_unsupported(const StarpuContext& context, const problem& proble
 std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t device_bytes, int device);
 
 /// What the planner may use for a run in a StarPU that runs: its workers, the memory they may take
-/// (options, then StarPU's limits, then what is free) and their assumed rates.
+/// (options, then StarPU's limits, then what is free) and their rates: stored or assumed.
 machine machine_of(const StarpuContext& context, const problem& problem,
                    const attend_options& options, bool with_gpus);
 
