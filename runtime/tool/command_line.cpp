@@ -89,6 +89,15 @@ void take_inputs(const option_values& values, request& out) {
         out.kv_tokens = parse_count("--kv-tokens", *text, 0);
 }
 
+void take_processors(const option_values& values, attend_options& options) {
+    if (const auto* text = values.find("--device-memory"))
+        options.device_bytes = parse_bytes("--device-memory", *text);
+    if (const auto* text = values.find("--workers"))
+        options.workers = choose<worker_set>(
+            "--workers", *text,
+            {{"cpu", worker_set::cpu}, {"cuda", worker_set::cuda}, {"all", worker_set::all}});
+}
+
 void take_options(const option_values& values, request& out) {
     attend_options& options = out.options;
     const auto* align = values.find("--causal-align");
@@ -99,8 +108,7 @@ void take_options(const option_values& values, request& out) {
                                          {{"top-left", mask_rule::causal_top_left},
                                           {"bottom-right", mask_rule::causal_bottom_right}});
     if (const auto* text = values.find("--scale")) options.scale = parse_number("--scale", *text);
-    if (const auto* text = values.find("--device-memory"))
-        options.device_bytes = parse_bytes("--device-memory", *text);
+    take_processors(values, options);
     if (const auto* text = values.find("--host-memory"))
         options.host_bytes = parse_bytes("--host-memory", *text);
     if (const auto* text = values.find("--chunks"))
@@ -114,11 +122,36 @@ void take_options(const option_values& values, request& out) {
         options.order = choose<task_order>(
             "--order", *text,
             {{"quorum", task_order::quorum_major}, {"query", task_order::query_major}});
-    if (const auto* text = values.find("--workers"))
-        options.workers = choose<worker_set>(
-            "--workers", *text,
-            {{"cpu", worker_set::cpu}, {"cuda", worker_set::cuda}, {"all", worker_set::all}});
     options.trace_directory = values.text("--trace");
+}
+
+std::vector<std::string> parts_of(const std::string& text) {
+    std::vector<std::string> parts;
+    std::size_t begin = 0;
+    for (std::size_t comma = 0; comma != std::string::npos; begin = comma + 1) {
+        comma = text.find(',', begin);
+        parts.push_back(text.substr(begin, comma - begin));
+    }
+    return parts;
+}
+
+void take_calibration(const option_values& values, request& out) {
+    out.calibrated_types = {data_type::bf16};
+    out.calibrated_head_dims = {64, 128};
+    if (const auto* text = values.find("--dtype")) {
+        out.calibrated_types.clear();
+        for (const std::string& part : parts_of(*text))
+            out.calibrated_types.push_back(parse_type("--dtype", part));
+    }
+    if (const auto* text = values.find("--head-dim")) {
+        out.calibrated_head_dims.clear();
+        for (const std::string& part : parts_of(*text)) {
+            const std::int64_t dim = parse_count("--head-dim", part, 1);
+            if (dim > 256) reject("--head-dim: expected at most 256, but '" + part + "' came");
+            out.calibrated_head_dims.push_back(dim);
+        }
+    }
+    take_processors(values, out.options);
 }
 
 void take_outputs(const option_values& values, request& out) {
@@ -201,6 +234,9 @@ class CommandParser {
                 add(*app, text);
             finish(*app);
         }
+        for (const option_text& text : calibration_options())
+            add(*calibrate_, text);
+        finish(*calibrate_);
         for (const option_text& text : doctor_options())
             add(*doctor_, text);
         finish(*doctor_);
@@ -226,7 +262,8 @@ class CommandParser {
 
         request out;
         out.command = *chosen();
-        if (out.command != command::doctor) {
+        if (out.command == command::calibrate) take_calibration(values_, out);
+        if (out.command == command::attend || out.command == command::plan) {
             take_inputs(values_, out);
             take_options(values_, out);
         }
@@ -269,18 +306,22 @@ class CommandParser {
     }
 
     [[noreturn]] void reject_command(const std::vector<std::string>& rest) {
-        if (rest.empty()) reject("expected a command: attend, plan or doctor (see cqsa --help)");
+        if (rest.empty())
+            reject("expected a command: attend, plan, calibrate or doctor (see cqsa --help)");
         if (rest.front().starts_with('-')) reject_rest(app_, rest);
         reject(fmt::format("unknown command '{}'{}", files::printable(rest.front(), 60),
-                           suggestion(rest.front(), {"attend", "plan", "doctor"})));
+                           suggestion(rest.front(), {"attend", "plan", "calibrate", "doctor"})));
     }
 
     CLI::App app_;
     CLI::App* attend_ = app_.add_subcommand("attend");
     CLI::App* plan_ = app_.add_subcommand("plan");
+    CLI::App* calibrate_ = app_.add_subcommand("calibrate");
     CLI::App* doctor_ = app_.add_subcommand("doctor");
-    std::vector<std::pair<CLI::App*, command>> commands_{
-        {attend_, command::attend}, {plan_, command::plan}, {doctor_, command::doctor}};
+    std::vector<std::pair<CLI::App*, command>> commands_{{attend_, command::attend},
+                                                         {plan_, command::plan},
+                                                         {calibrate_, command::calibrate},
+                                                         {doctor_, command::doctor}};
     option_values values_;
     bool version_ = false;
 };

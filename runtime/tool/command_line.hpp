@@ -13,7 +13,7 @@
 
 namespace cqsa::tool {
 
-enum class command : std::uint8_t { attend, plan, doctor };
+enum class command : std::uint8_t { attend, plan, calibrate, doctor };
 
 /// What the user asked for, checked as far as it can be without looking at any file.
 struct request {
@@ -33,7 +33,9 @@ struct request {
     std::string lse;
     std::optional<data_type> out_type;
 
-    attend_options options;
+    attend_options options; ///< calibrate: workers and device_bytes
+    std::vector<data_type> calibrated_types;
+    std::vector<std::int64_t> calibrated_head_dims;
     std::optional<std::int64_t> verify_rows;
     std::string json; ///< a path, "-" for stdout, empty for none
     bool quiet = false;

@@ -10,6 +10,7 @@ namespace cqsa::tool {
 
 void run_attend(const request& request);
 void run_plan(const request& request);
+void run_calibrate(const request& request);
 void run_doctor(const request& request);
 
 } // namespace cqsa::tool

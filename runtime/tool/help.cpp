@@ -97,6 +97,23 @@ constexpr std::array attention_table{
                 "Also what each worker did."},
 };
 
+constexpr std::array calibration_table{
+    option_text{"What", "--dtype", "TYPES", "of f32, f16, bf16, f64, with commas (default: bf16)",
+                "Types that were measured before stay stored. A type that is not measured is "
+                "planned with assumed rates."},
+    option_text{"What", "--head-dim", "D,...", "from 1 to 256, with commas (default: 64,128)",
+                "Others are planned with the rates of the nearest one."},
+    option_text{"What", "--workers", "KIND", "cpu, cuda or all (default: all)",
+                "Which processors are measured: each kind alone."},
+    option_text{"What", "--device-memory", "SIZE", "use at most this on each GPU: 512MiB, 4GiB",
+                "Default: what is free."},
+    option_text{"Run", "--json", "FILE", "the rates as JSON, - for stdout",
+                "One object with schema, version and processors: for each its name, the file "
+                "that holds its rates, and the rates of each type and head_dim."},
+    option_text{"Run", "-q, --quiet", "", "no progress; errors and rates only",
+                "Exit codes say the rest."},
+};
+
 constexpr std::array doctor_table{
     option_text{"Run", "--json", "FILE", "the report as JSON, - for stdout",
                 "The same facts for programs."},
@@ -128,6 +145,15 @@ constexpr page plan_page{
     "  cqsa plan --random 1,8,1M,64 --dtype bf16 --causal --device-memory 512MiB\n"
     "  cqsa plan --input qkv.safetensors --json -\n"};
 
+constexpr page calibrate_page{
+    "cqsa calibrate [options]",
+    "Measures what this machine's processors achieve, a few seconds for each type and\nhead_dim, "
+    "and stores it for the plans of `cqsa attend` and `cqsa plan`, whose\npredicted times are then "
+    "this machine's. Let nothing else compute meanwhile.",
+    calibration_table,
+    "  cqsa calibrate\n"
+    "  cqsa calibrate --dtype bf16,f32 --head-dim 64 --workers cpu\n"};
+
 constexpr page doctor_page{
     "cqsa doctor [options]",
     "Says what this machine and this build offer, what is missing and how to get it.", doctor_table,
@@ -139,6 +165,8 @@ const page& page_of(command command) {
         return attend_page;
     case command::plan:
         return plan_page;
+    case command::calibrate:
+        return calibrate_page;
     case command::doctor:
         break;
     }
@@ -175,6 +203,10 @@ std::span<const option_text> attention_options() {
     return attention_table;
 }
 
+std::span<const option_text> calibration_options() {
+    return calibration_table;
+}
+
 std::span<const option_text> doctor_options() {
     return doctor_table;
 }
@@ -184,9 +216,10 @@ std::string program_help() {
 Exact attention for sequences larger than the memory of the device.
 
 Commands
-  attend   compute the attention of files or random tensors
-  plan     show how attend would divide the work, and what it would cost
-  doctor   show what this machine and this build offer
+  attend      compute the attention of files or random tensors
+  plan        show how attend would divide the work, and what it would cost
+  calibrate   measure this machine, so that predicted times are its own
+  doctor      show what this machine and this build offer
 
   cqsa COMMAND --help shows a command's options; cqsa --version the version.
 

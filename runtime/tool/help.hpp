@@ -20,6 +20,8 @@ struct option_text {
 
 /// The options of attend and plan.
 std::span<const option_text> attention_options();
+/// The options of calibrate.
+std::span<const option_text> calibration_options();
 /// The options of doctor.
 std::span<const option_text> doctor_options();
 

@@ -32,6 +32,8 @@ void run(int argc, char** argv) {
         return run_attend(*line.request);
     case command::plan:
         return run_plan(*line.request);
+    case command::calibrate:
+        return run_calibrate(*line.request);
     case command::doctor:
         return run_doctor(*line.request);
     }

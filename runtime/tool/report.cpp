@@ -84,6 +84,26 @@ json json_of(const attend_report& report, const std::optional<verification>& ver
     return out;
 }
 
+json json_of(const std::vector<processor_calibration>& measured) {
+    json out = {{"schema", 1}, {"version", CQSA_VERSION}, {"processors", json::array()}};
+    for (const processor_calibration& one : measured) {
+        json rates = json::array();
+        for (const measured_rates& m : one.rates)
+            rates.push_back({{"dtype", name_of(m.type)},
+                             {"head_dim", m.head_dim},
+                             {"threads", m.threads},
+                             {"attend_flops_per_second", m.rates.attend_flops_per_second},
+                             {"merge_bytes_per_second", m.rates.merge_bytes_per_second},
+                             {"task_seconds", m.rates.task_seconds},
+                             {"h2d_bytes_per_second", m.rates.h2d_bytes_per_second},
+                             {"d2h_bytes_per_second", m.rates.d2h_bytes_per_second},
+                             {"touch_bytes_per_second", m.rates.touch_bytes_per_second}});
+        out["processors"].push_back(
+            {{"processor", one.processor}, {"path", one.path}, {"rates", rates}});
+    }
+    return out;
+}
+
 json json_of(const machine_report& machine) {
     json out = {{"schema", 1},
                 {"version", CQSA_VERSION},
@@ -98,6 +118,12 @@ json json_of(const machine_report& machine) {
                 {"fxt", machine.fxt},
                 {"environment", json::object()},
                 {"advice", machine.advice}};
+    out["rates"] = json::array();
+    for (const auto& one : machine.rates)
+        out["rates"].push_back({{"processor", one.processor},
+                                {"measured", one.measured},
+                                {"path", one.path},
+                                {"damage", one.damage}});
     for (const auto& gpu : machine.gpus)
         out["gpus"].push_back({{"name", gpu.name},
                                {"compute_capability", gpu.compute_capability},
@@ -148,6 +174,28 @@ std::string text_of(const verification& verified, const error_bound& bound) {
                        verified.lse_max_abs_error, bound.lse_abs_error);
 }
 
+std::string text_of(const std::vector<processor_calibration>& measured) {
+    std::string out;
+    for (const processor_calibration& one : measured) {
+        out += one.processor + "\n";
+        for (const measured_rates& m : one.rates) {
+            out += fmt::format("  {:<5}{:>4}   attend {:>11}   merge {:.3g} GB/s   task {:.1f} us",
+                               name_of(m.type), m.head_dim,
+                               text_of_rate(m.rates.attend_flops_per_second),
+                               1e-9 * m.rates.merge_bytes_per_second, 1e6 * m.rates.task_seconds);
+            if (m.threads > 0) out += fmt::format("   {}", counted(m.threads, "thread"));
+            if (m.threads == 0)
+                out +=
+                    fmt::format("   bus {:.3g}, {:.3g} GB/s", 1e-9 * m.rates.h2d_bytes_per_second,
+                                1e-9 * m.rates.d2h_bytes_per_second);
+            out += "\n";
+        }
+        if (one.rates.empty()) out += "  no kernel for the types asked for\n";
+        if (!one.path.empty()) out += fmt::format("  in {}\n", files::printable(one.path));
+    }
+    return out;
+}
+
 std::string text_of(const machine_report& machine) {
     std::string paths;
     for (const std::string& path : machine.cpu_paths)
@@ -168,6 +216,14 @@ std::string text_of(const machine_report& machine) {
         if (!gpu.unsupported.empty()) out += fmt::format("          {}\n", gpu.unsupported);
     }
     if (machine.gpus.empty()) out += "gpu       none found\n";
+    for (const auto& one : machine.rates) {
+        std::string measured;
+        for (const std::string& size : one.measured)
+            measured += (measured.empty() ? "measured for " : ", ") + size;
+        out += fmt::format("rates     {}: {}\n", one.processor,
+                           measured.empty() ? "assumed" : measured);
+        if (!one.damage.empty()) out += fmt::format("          {}\n", files::printable(one.damage));
+    }
     for (const auto& [name, value] : machine.environment)
         out += fmt::format("setting   {}={}\n", name, files::printable(value));
     for (const std::string& sentence : machine.advice)

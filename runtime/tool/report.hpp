@@ -2,12 +2,14 @@
 #pragma once
 
 #include "runtime/attend.hpp"
+#include "runtime/calibrate.hpp"
 #include "runtime/doctor.hpp"
 #include "runtime/tool/error_bound.hpp"
 
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace cqsa::tool {
 
@@ -21,6 +23,8 @@ using json = nlohmann::ordered_json;
 json json_of(const plan& plan);
 /// The same, with measured, verify (null when not asked for) and workers.
 json json_of(const attend_report& report, const std::optional<verification>& verified);
+/// schema, version, processors.
+json json_of(const std::vector<processor_calibration>& measured);
 json json_of(const machine_report& machine);
 
 // Lines for people.
@@ -33,6 +37,7 @@ std::string text_of(const plan& plan);
 std::string text_of(const cost& measured);
 /// "64 rows: relative error 1.6e-3 (at most 4.0e-3), lse error 4e-7 (at most 5e-5)".
 std::string text_of(const verification& verified, const error_bound& bound);
+std::string text_of(const std::vector<processor_calibration>& measured);
 std::string text_of(const machine_report& machine);
 
 /// Writes a report to the file, or to stdout for "-". Throws Error(failure).

@@ -68,7 +68,7 @@ TEST(command_line, mistakes_give_one_sentence) {
     const auto refuse = [](const std::string& line, const std::string& part) {
         expect_error(error_code::usage, [&] { parse(words(line)); }, {part});
     };
-    refuse("", "expected a command: attend, plan or doctor");
+    refuse("", "expected a command: attend, plan, calibrate or doctor");
     refuse("atend", "unknown command 'atend' (did you mean attend?)");
     refuse("frobnicate", "unknown command 'frobnicate'");
     refuse("--foo", "unknown option --foo");
@@ -108,6 +108,10 @@ TEST(command_line, mistakes_give_one_sentence) {
     refuse("attend --input x more", "unexpected argument 'more'");
     refuse("attend --input x plan", "unexpected argument 'plan'");
     refuse("doctor --input x", "unknown option --input");
+    refuse("calibrate --dtype bf16,f8", "--dtype: expected one of f32, f16, bf16, f64, but 'f8'");
+    refuse("calibrate --head-dim 64,", "--head-dim: expected");
+    refuse("calibrate --head-dim 257", "--head-dim: expected at most 256, but '257' came");
+    refuse("calibrate --random 1,1,1,1", "unknown option --random");
     expect_error(error_code::usage,
                  [] {
                      parse({"attend", "--input", "x", "--out", ""});
@@ -120,8 +124,22 @@ TEST(command_line, mistakes_give_one_sentence) {
                  {"unexpected argument '??[31m'"});
 }
 
+TEST(command_line, calibrate_takes_lists) {
+    const request all = parsed("calibrate");
+    const request some =
+        parsed("calibrate --dtype f32,bf16 --head-dim 40 --workers cpu --device-memory 1GiB");
+
+    EXPECT_EQ(all.command, command::calibrate);
+    EXPECT_EQ(all.calibrated_types, std::vector{data_type::bf16});
+    EXPECT_EQ(all.calibrated_head_dims, (std::vector<std::int64_t>{64, 128}));
+    EXPECT_EQ(some.calibrated_types, (std::vector{data_type::f32, data_type::bf16}));
+    EXPECT_EQ(some.calibrated_head_dims, std::vector<std::int64_t>{40});
+    EXPECT_EQ(some.options.workers, worker_set::cpu);
+    EXPECT_EQ(some.options.device_bytes, std::int64_t{1} << 30);
+}
+
 TEST(command_line, help_fits_a_screen_and_names_every_option) {
-    for (const std::string name : {"", "attend", "plan", "doctor"}) {
+    for (const std::string name : {"", "attend", "plan", "calibrate", "doctor"}) {
         const std::string help = parse(words(name + " --help")).text;
         std::istringstream lines(help);
         std::int64_t count = 0;
@@ -143,8 +161,9 @@ TEST(command_line, help_fits_a_screen_and_names_every_option) {
 }
 
 TEST(command_line, examples_of_the_help_are_accepted) {
-    for (const std::string& page : {program_help(), help_of(command::attend),
-                                    help_of(command::plan), help_of(command::doctor)}) {
+    for (const std::string& page :
+         {program_help(), help_of(command::attend), help_of(command::plan),
+          help_of(command::calibrate), help_of(command::doctor)}) {
         std::istringstream lines(page.substr(page.find("Examples")));
         for (std::string line; std::getline(lines, line);) {
             const std::vector<std::string> all = words(line);
