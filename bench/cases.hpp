@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <vector>
 
 namespace cqsa::bench {
 
@@ -38,6 +39,21 @@ struct attend_case {
         return p;
     }
 };
+
+/// What is measured where nothing else is asked for; the tests check the same cases.
+inline const std::vector<data_type> usual_types{data_type::f32, data_type::bf16};
+inline const std::vector<std::int64_t> usual_head_dims{64, 128};
+inline const std::vector<bool> usual_masks{true, false}; ///< causal
+inline std::vector<attend_case> usual_cases(std::int64_t heads, std::int64_t tokens) {
+    std::vector<attend_case> cases;
+    for (const data_type type : usual_types) {
+        for (const std::int64_t head_dim : usual_head_dims) {
+            for (const bool causal : usual_masks)
+                cases.push_back({type, heads, tokens, head_dim, causal});
+        }
+    }
+    return cases;
+}
 
 /// Page-aligned memory, zeroed, owned.
 class Buffer {

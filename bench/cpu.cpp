@@ -26,9 +26,9 @@ namespace {
 struct cpu_options {
     std::int64_t tokens = 8192;
     std::int64_t heads = 8;
-    std::vector<std::int64_t> dims{64, 128};
-    std::vector<data_type> types{data_type::f32, data_type::bf16};
-    std::vector<bool> causal{true, false};
+    std::vector<std::int64_t> dims = usual_head_dims;
+    std::vector<data_type> types = usual_types;
+    std::vector<bool> causal = usual_masks;
     int threads = omp_get_max_threads();
     int rounds = 3;
     bool torch = true;
