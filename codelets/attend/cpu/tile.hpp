@@ -29,9 +29,11 @@ class Tile {
   public:
     static constexpr std::int64_t tile_rows = 64;
     static constexpr std::int64_t tile_keys = 512;
+    static constexpr std::int64_t strip_rows = E::strip_rows;
     /// Units in a row of queries or weights: rows start in different cache sets.
     static constexpr int stride = larger(256, tile_keys) + 64 / sizeof(unit);
     static_assert(sizeof(unit) == sizeof(scalar), "weights replace scores in place");
+    static_assert(tile_rows % strip_rows == 0 && strip_rows % V::width == 0);
 
     explicit Tile(const tile_job& job)
         : job_(job), rows_(round_up(job.rows, tile_rows)), columns_(padded_columns(job.head_dim)),
@@ -82,8 +84,11 @@ class Tile {
                 if (seen <= 0) {
                     continue;
                 }
-                scores(layout, packed, t, r, rows, seen);
-                softmax(r, rows, keys, diagonal, seen);
+                for (std::int64_t i = 0; i < rows; i += strip_rows) {
+                    const std::int64_t n = smaller(strip_rows, rows - i);
+                    scores(layout, packed, t, r, i, n, seen);
+                    softmax(r, i, n, keys, diagonal, seen);
+                }
                 accumulate(layout, packed, t, r, rows, seen);
             }
         }
@@ -106,13 +111,13 @@ class Tile {
         return round_up(head_dim, V::width);
     }
 
-    /// S[rows][seen], in whole vectors.
+    /// S[first … first + rows of the tile at r][seen], in whole vectors.
     void scores(const packed_layout<E>& layout, const unit* packed, std::int64_t t, std::int64_t r,
-                std::int64_t rows, std::int64_t seen) {
+                std::int64_t first, std::int64_t rows, std::int64_t seen) {
         for (std::int64_t i = 0; i < seen; i += panel) {
-            E::template multiply<stride, false>({q_ + r * stride, rows,
-                                                 packed + layout.key_panel((t + i) / panel), units_,
-                                                 s_ + i, stride, vectors_of(seen - i), rescale_});
+            E::template multiply<stride, false>(
+                {q_ + (r + first) * stride, rows, packed + layout.key_panel((t + i) / panel),
+                 units_, s_ + first * stride + i, stride, vectors_of(seen - i), rescale_});
         }
     }
 
@@ -134,15 +139,15 @@ class Tile {
 
     /// Scores to weights, in place; updates m and l and leaves in `rescale` what acc is to be
     /// multiplied by. Row i sees the keys below diagonal + i; weights past them are 0.
-    void softmax(std::int64_t r, std::int64_t rows, std::int64_t keys, std::int64_t diagonal,
-                 std::int64_t seen) {
+    void softmax(std::int64_t r, std::int64_t first, std::int64_t rows, std::int64_t keys,
+                 std::int64_t diagonal, std::int64_t seen) {
         const auto visible = [&](std::int64_t i) { return larger(0, smaller(keys, diagonal + i)); };
-        for (std::int64_t i = 0; i < tile_rows; ++i) {
-            shift_[i] = i < rows ? row_max(s_ + i * stride, visible(i)) : -infinity;
+        for (std::int64_t i = first; i < first + strip_rows; ++i) {
+            shift_[i] = i < first + rows ? row_max(s_ + i * stride, visible(i)) : -infinity;
         }
-        shift_maxima(m_ + r);
+        shift_maxima(m_ + r, first);
         const std::int64_t end = round_up(seen, panel);
-        for (std::int64_t i = 0; i < rows; ++i) {
+        for (std::int64_t i = first; i < first + rows; ++i) {
             const scalar sum = weigh(s_ + i * stride, visible(i), end, shift_[i]);
             l_[r + i] = l_[r + i] * rescale_[i] + sum;
         }
@@ -167,11 +172,11 @@ class Tile {
     /// m = max(m, scale · shift) row by row; leaves in `shift` what the exponents of 2 subtract,
     /// m·log2 e, and in `rescale` the factor e^{m_old − m}. A row that has seen nothing but −inf
     /// keeps m = −inf and subtracts 0: its weights are 0, or NaN for NaN scores.
-    void shift_maxima(scalar* m) {
+    void shift_maxima(scalar* m, std::int64_t first) {
         const vec scale = V::broadcast(static_cast<scalar>(absolute_scale()));
         const vec lowest = V::broadcast(-infinity);
         const vec base = V::broadcast(static_cast<scalar>(log2_e));
-        for (std::int64_t i = 0; i < tile_rows; i += V::width) {
+        for (std::int64_t i = first; i < first + strip_rows; i += V::width) {
             const vec old = V::load(m + i);
             const vec high = V::max(old, V::mul(V::load(shift_ + i), scale));
             const vec shift = V::select(V::equal(high, lowest), V::zero(), V::mul(high, base));
