@@ -2,6 +2,7 @@
 #include "runtime/pinned_memory.hpp"
 
 #include "planner/step_stream.hpp"
+#include "runtime/anonymous_memory.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -65,13 +66,15 @@ HostPieces::range run_of(const tensor& x, std::int64_t batch, std::int64_t head,
             static_cast<std::size_t>(elements * bytes_of(x.type))};
 }
 
-// The whole array, unless it is empty or the caller has locked it.
+// The whole array, unless it is empty, the caller has locked it, or it maps a file: locking the
+// pages of a file may fail or hang, and keeps the system from writing and dropping them.
 HostPieces::range lockable_range(const tensor& x) {
     if (x.data == nullptr || std::ranges::any_of(x.shape, [](auto n) { return n == 0; })) return {};
     const HostPieces::range first = run_of(x, 0, 0, 0, x.shape[2]);
     const HostPieces::range last = run_of(x, x.shape[0] - 1, x.shape[1] - 1, 0, x.shape[2]);
     const std::uintptr_t end = last.begin + last.bytes;
     if (is_locked(x.data) && is_locked(reinterpret_cast<const void*>(end - 1))) return {};
+    if (!is_anonymous_memory(first.begin, end - first.begin)) return {};
     return {first.begin, end - first.begin};
 }
 

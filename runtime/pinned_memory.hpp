@@ -18,7 +18,8 @@ namespace cqsa {
 /// without stopping the thread that asks for a copy: in the background, piece by piece in the order
 /// in which the plan's steps want them, and releases them at the end of its life. Memory not yet
 /// locked, or that cannot be (a limit of the system), is copied more slowly, never wrongly. Arrays
-/// that the caller has locked are left as they are and cost nothing.
+/// that the caller has locked are left as they are and cost nothing; those that map files are
+/// copied as they are.
 ///
 /// Locking takes about 0.05 s for each GiB, releasing half of that, and CUDA lets no other call
 /// pass meanwhile (measured on an H100, kernel 6.18, driver 580): hence the pieces, and a rest
