@@ -77,6 +77,20 @@ class Buffer {
     std::unique_ptr<std::byte, release> data_;
 };
 
+/// The case as one attend task over these, which it refers to.
+inline attend_task task_of(const attend_case& x, const query_block& query, const key_block& key,
+                           const pair_kind& pair) {
+    attend_task task;
+    task.type = x.type;
+    task.heads = task.kv_heads = x.heads;
+    task.head_dim = x.head_dim;
+    task.scale = 1 / std::sqrt(static_cast<double>(x.head_dim));
+    task.queries = {&query, 1};
+    task.keys = {&key, 1};
+    task.pairs = {&pair, 1};
+    return task;
+}
+
 /// Operands and state of a case as one attend task: one query block, one key block.
 class AttendOperands {
   public:
@@ -97,17 +111,7 @@ class AttendOperands {
     }
 
     /// Valid as long as this object lives.
-    [[nodiscard]] attend_task task() const {
-        attend_task task;
-        task.type = case_.type;
-        task.heads = task.kv_heads = case_.heads;
-        task.head_dim = case_.head_dim;
-        task.scale = 1 / std::sqrt(static_cast<double>(case_.head_dim));
-        task.queries = {&query_, 1};
-        task.keys = {&key_, 1};
-        task.pairs = {&pair_, 1};
-        return task;
-    }
+    [[nodiscard]] attend_task task() const { return task_of(case_, query_, key_, pair_); }
 
   private:
     [[nodiscard]] state_layout layout() const { return {case_.problem(), case_.tokens}; }

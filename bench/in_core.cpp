@@ -141,14 +141,7 @@ class Resident {
         query_.tokens = key_.tokens = case_.tokens;
         if (query_.q.data == nullptr) query_.q = key_.k = key_.v = view(q_);
         pair_ = case_.causal ? pair_kind::causal : pair_kind::dense;
-        attend_task task;
-        task.type = case_.type;
-        task.heads = task.kv_heads = case_.heads;
-        task.head_dim = case_.head_dim;
-        task.scale = 1 / std::sqrt(static_cast<double>(case_.head_dim));
-        task.queries = {&query_, 1};
-        task.keys = {&key_, 1};
-        task.pairs = {&pair_, 1};
+        const attend_task task = task_of(case_, query_, key_, pair_);
         const std::string why = cuda::attend_unsupported(task, 0);
         if (!why.empty()) throw Error(error_code::device, why);
         return task;

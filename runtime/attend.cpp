@@ -64,14 +64,13 @@ struct arrangement {
     machine node;
     std::int32_t where = STARPU_CPU;
     std::int64_t workspace_bytes = 0; ///< on each GPU
-    std::int64_t key_buffers = 0;     ///< on each GPU
+    residency kept;                   ///< on each GPU
 };
 
 // Takes the plan's device memory on every GPU; false when one of them has less.
 bool reserve(const StarpuContext& context, const arrangement& run) {
-    const std::vector<device_buffers> buffers = device_residency(run.plan, run.node).buffers;
     return std::ranges::all_of(context.cuda_workers(), [&](int worker) {
-        return reserve_buffers(starpu_worker_get_memory_node(worker), buffers);
+        return reserve_buffers(starpu_worker_get_memory_node(worker), run.kept.buffers);
     });
 }
 
@@ -108,7 +107,7 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
         run.workspace_bytes =
             gpu_workspace_bytes(problem, run.node.device_bytes,
                                 starpu_worker_get_devid(context.cuda_workers().front()));
-        run.key_buffers = device_residency(run.plan, run.node).key_blocks;
+        run.kept = device_residency(run.plan, run.node);
         if (reserve(context, run)) return last.emplace(run);
         options.device_bytes = run.plan.predicted.device_bytes / 10 * 9;
     }
@@ -145,7 +144,7 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     }
     auto graph = std::make_unique<Graph>(
         given, arranged.plan, *run, arranged.where, context.only_worker(), arranged.workspace_bytes,
-        arranged.key_buffers, stall_seconds(options, arranged.plan));
+        arranged.kept.key_blocks, stall_seconds(options, arranged.plan));
     try {
         graph->execute(tell);
     } catch (const Graph::Stalled&) {
