@@ -3,6 +3,7 @@
 // all-MiniLM-L6-v2 over 300 tokens of the Apache licence, whose scores reach 71
 // (bench/real_text/README.md).
 #include "codelets/element.hpp"
+#include "opaque_bfloat16.hpp"
 #include "process.hpp"
 #include "runtime/files/array_file.hpp"
 #include "tests/files/temporary_folder.hpp"
@@ -49,13 +50,7 @@ std::vector<std::string> convert(const TemporaryFolder& folder, data_type type) 
         const std::int64_t count = from.shape[1] * from.shape[2] * from.shape[3];
         for (std::int64_t x = 0; x < count; ++x)
             write_element(type, sink.data, x, read_element(from.type, from.data, x));
-        if (type == data_type::bf16) {
-            auto* header = reinterpret_cast<char*>(sink.file.bytes().data());
-            constexpr std::string_view half = "<f2";
-            constexpr std::string_view opaque = "<V2";
-            std::copy(opaque.begin(), opaque.end(),
-                      std::search(header, header + 128, half.begin(), half.end()));
-        }
+        if (type == data_type::bf16) mark_as_bfloat16(sink);
         sink.file.commit();
         arguments.insert(arguments.end(), {"--" + names[i], path});
     }

@@ -2,6 +2,7 @@
 // NaN, huge logits and rows that see no key, from files to files, with every instruction set.
 #include "codelets/cpu/isa.hpp"
 #include "codelets/element.hpp"
+#include "opaque_bfloat16.hpp"
 #include "process.hpp"
 #include "runtime/files/array_file.hpp"
 #include "runtime/files/random_array.hpp"
@@ -9,10 +10,8 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string_view>
 
 namespace cqsa::testing {
 namespace {
@@ -55,13 +54,7 @@ class SpecialValues : public ::testing::TestWithParam<std::tuple<data_type, cpu_
         change([&](std::int64_t head, std::int64_t token, std::int64_t element, double value) {
             write_element(type(), sink.data, (head * array_tokens + token) * dim + element, value);
         });
-        if (stored != type()) {
-            auto* header = reinterpret_cast<char*>(sink.file.bytes().data());
-            constexpr std::string_view half = "<f2";
-            constexpr std::string_view opaque = "<V2";
-            std::copy(opaque.begin(), opaque.end(),
-                      std::search(header, header + 128, half.begin(), half.end()));
-        }
+        if (stored != type()) mark_as_bfloat16(sink);
         sink.file.commit();
     }
 
