@@ -58,6 +58,13 @@ void point_into_buffer(block_data& block, std::uintptr_t buffer) {
     }
 }
 
+// Makes a buffer of the node the block's.
+void adopt_buffer(block_data& block, std::uintptr_t buffer, unsigned node) {
+    point_into_buffer(block, buffer);
+    if (block.cleared && starpu_node_get_kind(node) == STARPU_CUDA_RAM)
+        clear_buffer(node, buffer, block.alloc_bytes);
+}
+
 void register_handle(starpu_data_handle_t handle, int home_node, void* interface) {
     for (int node = 0; node < STARPU_MAXNODES; ++node) {
         block_data& local = as_block(starpu_data_get_interface_on_node(handle, node));
@@ -77,7 +84,7 @@ starpu_ssize_t allocate(void* interface, unsigned node) {
     const std::uintptr_t buffer = take_buffer(node, block.alloc_bytes);
     if (buffer == 0) return -ENOMEM;
     count_allocation(node, block.alloc_bytes);
-    point_into_buffer(block, buffer);
+    adopt_buffer(block, buffer, node);
     return block.alloc_bytes;
 }
 
@@ -98,8 +105,8 @@ void put_in_cache(void* cached, void* source, unsigned /*node*/) {
         from.part[p].data = nullptr;
 }
 
-void take_from_cache(void* interface, const void* cached, unsigned /*node*/) {
-    point_into_buffer(as_block(interface), static_cast<const block_data*>(cached)->buffer);
+void take_from_cache(void* interface, const void* cached, unsigned node) {
+    adopt_buffer(as_block(interface), static_cast<const block_data*>(cached)->buffer, node);
 }
 
 void* to_pointer(void* interface, unsigned /*node*/) {
@@ -348,8 +355,10 @@ starpu_data_interface_ops* drain_ops() {
 }
 
 starpu_data_handle_t register_parts(int home, const block_part* parts, int count,
-                                    std::int64_t alloc_bytes, traffic* counters) {
+                                    std::int64_t alloc_bytes, traffic* counters,
+                                    bool cleared = false) {
     block_data block{};
+    block.cleared = cleared;
     block.alloc_bytes = alloc_bytes;
     block.parts = count;
     block.counters = counters;
@@ -403,6 +412,11 @@ starpu_data_handle_t register_temporary(std::int64_t bytes, std::int64_t alloc_b
                                         traffic* counters) {
     const block_part part{nullptr, bytes, {1, 1, 1}, {bytes, bytes, bytes}};
     return register_parts(-1, &part, 1, alloc_bytes, counters);
+}
+
+starpu_data_handle_t register_workspace(std::int64_t bytes) {
+    const block_part part{nullptr, bytes, {1, 1, 1}, {bytes, bytes, bytes}};
+    return register_parts(-1, &part, 1, bytes, nullptr, true);
 }
 
 tensor_view view_of(const block_data& block, int part, std::int64_t element_bytes) {

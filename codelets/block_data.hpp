@@ -61,6 +61,7 @@ struct block_data {
     block_part part[2];
     std::uint8_t order[2][3]; ///< axes of each part from the outermost in memory to the innermost
     traffic* counters;        ///< may be null; outlives the handle
+    bool cleared;             ///< what is allocated for it on a GPU holds zeros at first
 };
 
 /// Registers arrays in the caller's memory (home node: main memory). alloc_bytes: of a copy's
@@ -71,6 +72,9 @@ starpu_data_handle_t register_block(const block_part* parts, int count, std::int
 /// Registers a temporary of `bytes` bytes that StarPU allocates where it is first written.
 starpu_data_handle_t register_temporary(std::int64_t bytes, std::int64_t alloc_bytes,
                                         traffic* counters);
+
+/// Registers memory for kernels, for use as STARPU_SCRATCH, which on a GPU holds zeros at first.
+starpu_data_handle_t register_workspace(std::int64_t bytes);
 
 /// Makes StarPU let go of buffers that it keeps on the node for handles to come, until they add up
 /// to so many bytes (or there are no more).

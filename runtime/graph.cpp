@@ -70,7 +70,7 @@ Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t
       memory_node_(one_worker_ ? starpu_worker_get_memory_node(only_worker) : STARPU_MAIN_RAM),
       key_buffers_(key_buffers), stall_limit_(stall_seconds) {
     if (workspace_bytes > 0) {
-        workspace_.reset(register_temporary(workspace_bytes, workspace_bytes, nullptr));
+        workspace_.reset(register_workspace(workspace_bytes));
         starpu_data_set_name(workspace_.get(), "workspace");
     }
     for (std::int64_t i = 0; i < plan_.interleave; ++i) {
@@ -179,6 +179,7 @@ void Graph::submit_attend(const step& step) {
         buffers.push_back({key_handle(block), STARPU_R});
     }
     arguments->pairs = step.pairs;
+    arguments->followed = attends_ + 1 < plan_.tasks;
     if (workspace_) {
         arguments->has_workspace = true;
         buffers.push_back({workspace_.get(), STARPU_SCRATCH});

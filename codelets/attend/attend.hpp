@@ -52,6 +52,9 @@ struct attend_task {
     std::span<const query_block> queries;
     std::span<const key_block> keys;
     std::span<const pair_kind> pairs; ///< [queries][keys], row-major
+    /// Another attend follows at once on the same stream: multiprocessors that run out of this
+    /// one's work take up the other's, so that this one is not cut finer to keep all of them busy.
+    bool followed = false;
 };
 
 namespace reference {
@@ -72,6 +75,8 @@ namespace cuda {
 std::string attend_unsupported(const attend_task& task, int device);
 /// Bytes of device memory, aligned to 256, with which attend does this task fastest. With less it
 /// shares the last tiles out over fewer multiprocessors; attend_workspace_minimum is always enough.
+/// A workspace holds zeros before its first attend; each leaves it fit for the next one on the same
+/// stream.
 std::size_t attend_workspace_bytes(const attend_task& task, int device);
 /// The most that attend_workspace_bytes answers for any task of this type, head_dim and strides.
 std::size_t attend_workspace_limit(const attend_task& task, int device);
@@ -79,7 +84,9 @@ inline constexpr std::size_t attend_workspace_minimum = 256;
 /// Blocks of a multiple of so many tokens waste no part of a tile.
 std::int64_t attend_block_multiple(const attend_task& task, int device);
 /// Enqueues the task on `stream` (a cudaStream_t) of the current device; all memory is device
-/// memory. Throws Error(device) when a launch fails; allocates nothing and synchronises nothing.
+/// memory. Queries, keys and values are read while an attend before it still runs, so they must be
+/// there when no kernel before it on the stream writes them; the state is touched in the stream's
+/// order. Throws Error(device) when a launch fails; allocates nothing and synchronises nothing.
 void attend(const attend_task& task, std::span<std::byte> workspace, void* stream);
 } // namespace cuda
 

@@ -31,7 +31,8 @@ attend_task unpack(attend_arguments& arguments, void* buffers[]) {
             .causal_offset = problem.causal_offset(),
             .queries = arguments.queries,
             .keys = arguments.keys,
-            .pairs = arguments.pairs};
+            .pairs = arguments.pairs,
+            .followed = arguments.followed};
 }
 
 attend_arguments& arguments_of(void* cl_arg) {

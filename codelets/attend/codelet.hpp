@@ -17,6 +17,7 @@ struct attend_arguments : task_arguments {
     std::vector<query_block> queries; ///< tokens, position and fresh set; views filled by the task
     std::vector<key_block> keys;      ///< tokens and position set; views filled by the task
     std::vector<pair_kind> pairs;
+    bool followed = false; ///< it is not the last attend of the run
     bool has_workspace = false;
 };
 

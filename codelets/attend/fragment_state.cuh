@@ -129,6 +129,61 @@ __device__ inline void load_state(float (&o)[N], row_state& rows, const fragment
     }
 }
 
+/// What the state in memory holds for a fragment of N values.
+template<int N>
+struct stored_state {
+    float m[2];
+    float l[2];
+    float2 acc[2][N / 4];
+};
+
+/// Reads it, all loads under way together. `Even` as above.
+template<bool Even, int N>
+__device__ inline void read_state(stored_state<N>& stored, const fragment_place& at) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const bool inside = at.row + 8 * r < at.tokens;
+        const std::int64_t index = at.first + at.row + 8 * r;
+        stored.m[r] = inside ? __ldcg(at.m + index) : -infinity;
+        stored.l[r] = inside ? __ldcg(at.l + index) : 0.F;
+        const float* acc = at.acc + index * at.head_dim;
+#pragma unroll
+        for (int i = 0; i < N / 4; ++i) {
+            const int column = 8 * i + at.lane % 4 * 2;
+            stored.acc[r][i] = {};
+            if (!inside || column >= at.head_dim) continue;
+            if constexpr (Even) {
+                stored.acc[r][i] = __ldcg(reinterpret_cast<const float2*>(acc + column));
+            } else {
+                stored.acc[r][i].x = __ldcg(acc + column);
+                if (column + 1 < at.head_dim) stored.acc[r][i].y = __ldcg(acc + column + 1);
+            }
+        }
+    }
+}
+
+/// Adds what was read to the rows' state.
+template<int N>
+__device__ inline void add_state(float (&o)[N], row_state& rows, const stored_state<N>& stored,
+                                 const fragment_place& at) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const float max = fmaxf(rows.max[r], stored.m[r] / at.scale);
+        const float offset = offset_of(max, at.scale_log2);
+        const float ours = ptx::exp2(__fmul_rn(rows.max[r], at.scale_log2) - offset);
+        const float theirs = ptx::exp2(unit_exponent(stored.m[r], offset));
+        rows.max[r] = max;
+        rows.sum[r] *= ours;
+        if (at.lane % 4 == 0) rows.sum[r] += stored.l[r] * theirs;
+#pragma unroll
+        for (int i = 0; i < N / 4; ++i) {
+            float* x = o + 4 * i + 2 * r;
+            x[0] = x[0] * ours + stored.acc[r][i].x * theirs;
+            x[1] = x[1] * ours + stored.acc[r][i].y * theirs;
+        }
+    }
+}
+
 /// Writes the rows' state, the quad's sums added up.
 template<bool Even, int N>
 __device__ inline void store_state(const float (&o)[N], const row_state& rows,

@@ -85,6 +85,28 @@ __device__ inline void copy_box(void* to, const CUtensorMap* map, std::uint64_t*
         : "memory");
 }
 
+/// Brings memory to L2; what shares a 16-byte word with something before or after may be left out.
+__device__ inline void prefetch_to_l2(const void* memory, std::uint32_t bytes) {
+    const auto begin = reinterpret_cast<std::uint64_t>(memory) + 15 & ~std::uint64_t{15};
+    const auto end = reinterpret_cast<std::uint64_t>(memory) + bytes & ~std::uint64_t{15};
+    if (begin >= end) return;
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(begin),
+                 "r"(static_cast<std::uint32_t>(end - begin))
+                 : "memory");
+}
+
+// ---------------------------------------------------------------- launches that overlap
+
+/// Lets the stream's next kernel begin on multiprocessors that this one leaves, if it was launched
+/// with programmatic stream serialization.
+__device__ inline void allow_next_launch() {
+    asm volatile("griddepcontrol.launch_dependents;");
+}
+/// Waits until the kernels before this one in the stream have ended and what they wrote is visible.
+__device__ inline void wait_for_launches_before() {
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
 // ---------------------------------------------------------------- registers
 
 template<int Count>

@@ -173,7 +173,7 @@ TEST_P(AttendCudaEdge, HundredLaunchesGiveTheSameBits) {
         const auto bits = first.state(0).content();
         DeviceAttention x(p, scale, q, k, v, {2500}, {2500});
         attend_task task = x.blocks().task();
-        const test::DeviceBuffer workspace(cuda::attend_workspace_bytes(task, 0));
+        const auto workspace = test::DeviceBuffer::workspace(cuda::attend_workspace_bytes(task, 0));
         for (int i = 1; i < 100; ++i) {
             cuda::attend(task, workspace.span(), nullptr);
             ASSERT_EQ(x.state(0).content(), bits) << "launch " << i;
@@ -248,7 +248,7 @@ TEST_F(AttendCudaSupport, IsRightWithTheLeastWorkspace) {
     const Tensor k = Tensor::random(p.type, 1, 2, 1000, 64, 2);
     DeviceAttention attention(p, scale, q, k, k, {1000}, {1000});
     const attend_task task = attention.blocks().task();
-    const test::DeviceBuffer workspace(cuda::attend_workspace_minimum);
+    const auto workspace = test::DeviceBuffer::workspace(cuda::attend_workspace_minimum);
 
     cuda::attend(task, workspace.span(), nullptr);
     cudaDeviceSynchronize();

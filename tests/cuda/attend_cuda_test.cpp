@@ -102,6 +102,41 @@ TEST_P(AttendCuda, EqualsTheOracleOverListsOfBlocks) {
     }
 }
 
+// Launches of two strips in turn, with nothing between them on the stream: each begins while the
+// one before it ends, and finds the state of the one before that.
+TEST_P(AttendCuda, LaunchesThatOverlapAddUpToTheSameBits) {
+    const auto [type, head_dim] = GetParam();
+    const shape s{1, 2, 1, {700, 450}, {300, 150, 64, 500}, mask_rule::causal_top_left};
+    const problem p = problem_of(type, head_dim, s);
+    const double scale = 1 / std::sqrt(static_cast<double>(head_dim));
+    const Tensor q = Tensor::random(type, 1, s.heads, p.tokens, head_dim, 1);
+    const Tensor k = Tensor::random(type, 1, s.kv_heads, p.kv_tokens, head_dim, 2);
+    const Tensor v = Tensor::random(type, 1, s.kv_heads, p.kv_tokens, head_dim, 3);
+    const auto expected = test::attention_oracle(p, scale, q, k, v);
+    std::vector<std::byte> bits;
+    for (int repetition = 0; repetition < 8; ++repetition) {
+        DeviceAttention x(p, scale, q, k, v, s.queries, s.keys);
+        const auto workspace =
+            test::DeviceBuffer::workspace(cuda::attend_workspace_limit(x.blocks().task({}, {}), 0));
+        cudaStream_t stream = nullptr;
+        cuda::check(cudaStreamCreate(&stream), "creating a stream");
+        for (std::int64_t j = 0; j < x.blocks().key_blocks(); ++j) {
+            for (const std::int64_t i : {0, 1}) {
+                attend_task task = x.blocks().task({i}, {j});
+                task.followed = repetition < 4;
+                cuda::attend(task, workspace.span(), stream);
+            }
+        }
+        cuda::check(cudaStreamSynchronize(stream), "attend");
+        cuda::check(cudaStreamDestroy(stream), "destroying a stream");
+        if (repetition % 4 == 0) {
+            expect_close(x.result(), expected, type);
+            bits = x.state(0).content();
+        }
+        ASSERT_EQ(x.state(0).content(), bits) << "repetition " << repetition;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, AttendCuda,
                          ::testing::Combine(::testing::Values(data_type::f16, data_type::bf16,
                                                               data_type::f32),

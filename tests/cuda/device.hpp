@@ -24,6 +24,12 @@ class DeviceBuffer {
         cuda::check(cudaMemcpy(data_, content.data(), bytes_, cudaMemcpyHostToDevice),
                     "copying a test's data");
     }
+    /// Holds zeros, as attend wants a workspace.
+    static DeviceBuffer workspace(std::size_t bytes) {
+        DeviceBuffer buffer(bytes);
+        cuda::check(cudaMemset(buffer.data_, 0, bytes), "clearing a workspace");
+        return buffer;
+    }
     DeviceBuffer(const DeviceBuffer&) = delete;
     DeviceBuffer& operator=(const DeviceBuffer&) = delete;
     DeviceBuffer(DeviceBuffer&& other) noexcept : data_(other.data_), bytes_(other.bytes_) {
@@ -49,7 +55,7 @@ class DeviceBuffer {
 
 /// Runs attend on a stream of its own and waits for it.
 inline void run_attend(const attend_task& task) {
-    const DeviceBuffer workspace(cuda::attend_workspace_bytes(task, 0));
+    const auto workspace = DeviceBuffer::workspace(cuda::attend_workspace_bytes(task, 0));
     cudaStream_t stream = nullptr;
     cuda::check(cudaStreamCreate(&stream), "creating a stream");
     cuda::attend(task, workspace.span(), stream);

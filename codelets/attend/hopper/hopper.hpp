@@ -20,6 +20,7 @@ struct kernel {
     int threads = 0;
     int shared_bytes = 0;
     int partial_bytes = 0; ///< workspace of one part of a split tile
+    bool overlaps = false; ///< works while the launch before it ends
     const void* f16 = nullptr;
     const void* bf16 = nullptr;
 };

@@ -15,6 +15,7 @@ kernel compiled() {
             .threads = Shape::threads,
             .shared_bytes = sizeof(shared_memory<Shape>),
             .partial_bytes = Shape::groups * 128 * Shape::partial_quads * 16,
+            .overlaps = !Shape::state_first,
             .f16 = reinterpret_cast<const void*>(&attend_kernel<Shape, __half>),
             .bf16 = reinterpret_cast<const void*>(&attend_kernel<Shape, __nv_bfloat16>)};
 }

@@ -8,22 +8,24 @@
 
 /// attend on Hopper, after FlashAttention-3 (Shah et al., arXiv 2407.08608).
 ///
-/// One persistent CTA per multiprocessor: a producer warpgroup of which two threads work, and
+/// One persistent CTA per multiprocessor: a producer warpgroup of which three threads work, and
 /// `groups` consumer warpgroups of 64 query rows each.
 ///  - One producer thread takes row tiles from a counter, walks the key blocks that meet the tile
-///  and
-///    copies Q once and the K tiles into a ring of `stages` slots (TMA; full and empty barriers);
-///    it tells how many key tiles come and, with each, what of it is visible. The other thread
-///    follows with the V tiles.
+///    and copies the K tiles into a ring of `stages` slots (TMA; full and empty barriers); it tells
+///    how many key tiles come and, with each, what of it is visible. The others follow with the V
+///    tiles and with Q, whose rows are fetched for each warpgroup as soon as it is done with the
+///    last.
 ///  - A consumer keeps S (64 × key_tile), P (the same, 16 bit) and O (64 × head_dim) in registers.
 ///    Step j issues S = Q·K(j)ᵀ and O += P·V(j−1), then turns S into weights while the tensor cores
 ///    finish P·V (overlap inside the warpgroup).
 ///  - Ping-pong: the warpgroups issue their products in turn, so that one's softmax runs under the
 ///    others' products.
-///  - O, max and sum stay in registers over the whole list of key blocks; the fp32 state is read
-///    before the first and written after the last.
+///  - O, max and sum stay in registers over the whole list of key blocks; after the last, the fp32
+///    state (by then in L2) is added and written.
 ///  - When the tiles do not fill the last wave, its tiles are worked in parts over the keys; the
 ///    warp that finishes a tile's last part adds the parts up, always in the same order.
+///  - The stream's next launch begins on the multiprocessors that this one leaves (programmatic
+///    dependent launch): before the ends of its tiles it touches nothing that this one writes.
 namespace cqsa::cuda::hopper {
 
 /// `Groups` consumer warpgroups, `KeyTile` keys a step, rings of `Stages` slots.
@@ -44,6 +46,10 @@ struct tile_shape {
     /// Once the maxima have settled no row needs rescaling; looking first pays where O is long.
     static constexpr bool rescale_when_needed = HeadDim > 64;
 
+    /// Where O fills most registers, the state is read before the first key tile (and the launch
+    /// before must have ended by then).
+    static constexpr bool state_first = HeadDim > 192;
+
     /// Registers a thread, shared out by role from what the launch gives all warps alike.
     static constexpr int producer_registers = Groups == 3 ? 32 : 40;
     static constexpr int consumer_registers = Groups == 3 ? 160 : 232;
@@ -58,7 +64,7 @@ struct alignas(1024) shared_memory {
     std::byte values[Shape::stages][Shape::key_bytes];
     key_tile_mask masks[Shape::stages];
     row_tile tiles[2];
-    std::uint64_t query_full, query_empty;
+    std::uint64_t query_full[Shape::groups], query_empty[Shape::groups];
     std::uint64_t keys_full[Shape::stages], keys_empty[Shape::stages];
     std::uint64_t values_full[Shape::stages], values_empty[Shape::stages];
     std::uint64_t tile_full[2], tile_empty[2];
@@ -87,12 +93,11 @@ __device__ inline void copy_tile(std::byte* slot, std::uint64_t* full, const CUt
                       batch, ptx::evict_last);
 }
 
-/// Takes tiles from the counter, announces them, and copies their queries and keys.
+/// Takes tiles from the counter, announces them, and copies their keys.
 template<class Shape>
 __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Shape>& shared) {
     ring_position<Shape::stages> key;
     ring_position<2> tile_slot;
-    std::uint32_t query_parity = 1;
 
     int item = static_cast<int>(blockIdx.x);
     while (true) {
@@ -110,34 +115,70 @@ __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Sh
         ptx::barrier_arrive(&shared.tile_full[tile_slot.slot()]);
         tile_slot.advance();
         if (tile.query_block < 0) break;
-        item = static_cast<int>(gridDim.x + atomicAdd(p.next_item, 1U));
-        if (left == 0) continue;
 
-        const int batch = tile.head / p.heads;
-        const int kv_head = tile.head % p.heads / p.heads_per_kv_head;
-        walk.start(tile.first);
-        const auto copy_keys = [&] {
-            ptx::barrier_wait(&shared.keys_empty[key.slot()], key.parity() ^ 1);
-            shared.masks[key.slot()] = walk.mask();
-            copy_tile<Shape>(shared.keys[key.slot()], &shared.keys_full[key.slot()],
-                             &p.key_maps[walk.block()], walk.token(), kv_head, batch);
-            key.advance();
-        };
-        copy_keys();
-        ptx::barrier_wait(&shared.query_empty, query_parity);
-        query_parity ^= 1;
-        ptx::barrier_arrive_expect(&shared.query_full, Shape::query_bytes);
-#pragma unroll
-        for (int panel = 0; panel < Shape::panels; ++panel)
-            ptx::copy_box(shared.query + panel * Shape::query_panel_bytes,
-                          &p.query_maps[tile.query_block], &shared.query_full, panel * 64, tile.row,
-                          tile.head % p.heads, batch, ptx::evict_first);
-#pragma unroll 1
-        while (--left > 0) {
-            walk.next();
-            copy_keys();
+        if (left > 0) {
+            const int batch = tile.head / p.heads;
+            const int kv_head = tile.head % p.heads / p.heads_per_kv_head;
+            walk.start(tile.first);
+            while (true) {
+                ptx::barrier_wait(&shared.keys_empty[key.slot()], key.parity() ^ 1);
+                shared.masks[key.slot()] = walk.mask();
+                copy_tile<Shape>(shared.keys[key.slot()], &shared.keys_full[key.slot()],
+                                 &p.key_maps[walk.block()], walk.token(), kv_head, batch);
+                key.advance();
+                if (--left == 0) break;
+                walk.next();
+            }
         }
+        ptx::wait_for_launches_before(); // the counter is theirs
+        item = static_cast<int>(gridDim.x + atomicAdd(p.next_item, 1U));
     }
+    if (atomicAdd(p.finished, 1U) + 1 == gridDim.x) {
+        *p.next_item = 0;
+        *p.finished = 0;
+    }
+}
+
+/// Copies the queries of the announced tiles, warpgroup by warpgroup.
+template<class Shape>
+__device__ inline void produce_queries(const launch_parameters& p, shared_memory<Shape>& shared) {
+    constexpr int group_bytes = Shape::query_bytes / Shape::groups;
+    ring_position<2> tile_slot;
+    while (true) {
+        ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
+        const row_tile& tile = shared.tiles[tile_slot.slot()];
+        if (tile.query_block < 0) break;
+        const std::uint32_t parity = tile_slot.step % 2;
+#pragma unroll
+        for (int group = 0; group < Shape::groups; ++group) {
+            ptx::barrier_wait(&shared.query_empty[group], parity ^ 1);
+            if (tile.key_tiles == 0) {
+                ptx::barrier_arrive(&shared.query_full[group]);
+                continue;
+            }
+            ptx::barrier_arrive_expect(&shared.query_full[group], group_bytes);
+#pragma unroll
+            for (int panel = 0; panel < Shape::panels; ++panel)
+                ptx::copy_box(shared.query + panel * Shape::query_panel_bytes + group * 64 * 128,
+                              &p.query_maps[tile.query_block], &shared.query_full[group],
+                              panel * 64, tile.row + group * 64, tile.head % p.heads,
+                              tile.head / p.heads, ptx::evict_first);
+        }
+        ptx::barrier_arrive(&shared.tile_empty[tile_slot.slot()]);
+        tile_slot.advance();
+    }
+}
+
+/// Brings the state that will be read to L2.
+template<class Shape>
+__device__ inline void prefetch_state(const launch_parameters& p, const row_tile& tile) {
+    const query_entry& block = p.queries[tile.query_block];
+    if (block.fresh || tile.part > 0) return;
+    const std::int64_t first = static_cast<std::int64_t>(tile.head) * block.tokens + tile.row;
+    const int rows = min(Shape::rows, block.tokens - tile.row);
+    ptx::prefetch_to_l2(block.acc + first * p.head_dim, rows * p.head_dim * 4);
+    ptx::prefetch_to_l2(block.m + first, rows * 4);
+    ptx::prefetch_to_l2(block.l + first, rows * 4);
 }
 
 /// Copies the values of the announced tiles.
@@ -149,6 +190,7 @@ __device__ inline void produce_values(const launch_parameters& p, shared_memory<
         ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
         const row_tile& tile = shared.tiles[tile_slot.slot()];
         if (tile.query_block < 0) break;
+        if constexpr (Shape::state_first) prefetch_state<Shape>(p, tile);
         int left = tile.key_tiles;
         if (left > 0) {
             KeyWalk<Shape::rows, Shape::key_tile> walk(p, tile.query_block, tile.row);
@@ -163,6 +205,7 @@ __device__ inline void produce_values(const launch_parameters& p, shared_memory<
                 if (--left == 0) break;
                 walk.next();
             }
+            if constexpr (!Shape::state_first) prefetch_state<Shape>(p, tile);
         }
         ptx::barrier_arrive(&shared.tile_empty[tile_slot.slot()]);
         tile_slot.advance();
@@ -246,6 +289,7 @@ __device__ inline bool combine_parts(float (&o)[N], row_state& rows, const launc
     if (lane == 0) before = atomicAdd(p.arrivals + slot, 1U);
     if (__shfl_sync(0xFFFFFFFF, before, 0) + 1 != static_cast<unsigned>(p.parts)) return false;
     __threadfence();
+    if (lane == 0) p.arrivals[slot] = 0;
 
     row_state all{{-infinity, -infinity}, {0.F, 0.F}};
     for (int part = 0; part < p.parts; ++part) {
@@ -312,7 +356,6 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     ring_position<Shape::stages> key;
     ring_position<Shape::stages> value;
     ring_position<2> tile_slot;
-    std::uint32_t query_parity = 0;
 
     float s[Shape::key_tile / 2];
     std::uint32_t weights[Shape::key_tile / 4];
@@ -333,23 +376,26 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
                               .scale_log2 = p.scale_log2};
     };
     const auto mask = [&](key_tile_mask visible) {
-        if (group * 64 < visible.clear) mask_scores(s, visible.keys - 1, visible.edge + row, lane);
+        if (group * 64 >= visible.clear) return;
+        // Worked out anew: kept in a register, the row costs spills at head_dim 256.
+        const int thread = static_cast<int>(threadIdx.x) % 128;
+        const int its_row = group * 64 + thread / 32 * 16 + thread % 32 / 4;
+        mask_scores(s, visible.keys - 1, visible.edge + its_row, thread % 32);
     };
 
     while (true) {
         ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
-        const int query_block = shared.tiles[tile_slot.slot()].query_block;
-        if (query_block < 0) break;
-        const int key_tiles = shared.tiles[tile_slot.slot()].key_tiles;
+        if (shared.tiles[tile_slot.slot()].query_block < 0) break;
+        int left = shared.tiles[tile_slot.slot()].key_tiles;
         clear_state(o, rows);
-        const bool fresh = p.queries[query_block].fresh;
-        const bool touched = fresh || key_tiles > 0 || shared.tiles[tile_slot.slot()].split >= 0;
-        if (touched && !fresh && shared.tiles[tile_slot.slot()].part == 0)
-            load_state<true>(o, rows, place(shared.tiles[tile_slot.slot()]));
-        if (key_tiles > 0) {
-            ptx::barrier_wait(&shared.query_full, query_parity);
-            query_parity ^= 1;
-
+        if constexpr (Shape::state_first) {
+            const row_tile& tile = shared.tiles[tile_slot.slot()];
+            ptx::wait_for_launches_before();
+            if (!p.queries[tile.query_block].fresh && tile.part == 0)
+                load_state<true>(o, rows, place(tile));
+        }
+        ptx::barrier_wait(&shared.query_full[group], tile_slot.step % 2);
+        if (left > 0) {
             ptx::barrier_wait(&shared.keys_full[key.slot()], key.parity());
             take_turn();
             ptx::pin(s);
@@ -362,12 +408,13 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             ptx::pin(s);
             arrive(&shared.keys_empty[key.slot()]);
             key.advance();
+            if (left == 1) arrive(&shared.query_empty[group]);
             mask(visible);
             float2 factor = softmax_step(s, rows, p.scale_log2);
             pack_weights<Element>(weights, s);
             rescale<Shape::rescale_when_needed>(o, factor);
 
-            for (int j = 1; j < key_tiles; ++j) {
+            while (--left > 0) {
                 ptx::barrier_wait(&shared.keys_full[key.slot()], key.parity());
                 take_turn();
                 ptx::pin(s);
@@ -386,6 +433,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
                 ptx::pin(s);
                 arrive(&shared.keys_empty[key.slot()]);
                 key.advance();
+                if (left == 1) arrive(&shared.query_empty[group]);
                 mask(visible);
                 factor = softmax_step(s, rows, p.scale_log2);
                 ptx::products_wait<0>();
@@ -397,7 +445,6 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
                 rescale<Shape::rescale_when_needed>(o, factor);
             }
 
-            arrive(&shared.query_empty);
             ptx::barrier_wait(&shared.values_full[value.slot()], value.parity());
             ptx::pin(o);
             ptx::pin(weights);
@@ -408,11 +455,22 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             ptx::pin(o);
             arrive(&shared.values_empty[value.slot()]);
             value.advance();
+        } else {
+            arrive(&shared.query_empty[group]);
         }
         const row_tile& tile = shared.tiles[tile_slot.slot()];
+        ptx::wait_for_launches_before(); // the workspace and the state are theirs
         const bool complete =
             tile.split < 0 || combine_parts<Shape>(o, rows, p, tile, group, warp, lane);
-        if (complete && touched) store_state<true>(o, rows, place(tile));
+        const bool fresh = p.queries[tile.query_block].fresh;
+        if (complete && (fresh || tile.key_tiles > 0 || tile.split >= 0)) {
+            if (!Shape::state_first && !fresh) {
+                stored_state<Shape::head_dim / 2> stored;
+                read_state<true>(stored, place(tile));
+                add_state(o, rows, stored, place(tile));
+            }
+            store_state<true>(o, rows, place(tile));
+        }
         __syncwarp();
         arrive(&shared.tile_empty[tile_slot.slot()]);
         tile_slot.advance();
@@ -428,9 +486,12 @@ __global__ void __launch_bounds__(Shape::threads, 1)
     auto& shared = *reinterpret_cast<shared_memory<Shape>*>(memory);
 
     if (threadIdx.x == 0) {
+        ptx::allow_next_launch();
         constexpr int consumer_warps = 4 * Shape::groups;
-        ptx::barrier_init(&shared.query_full, 1);
-        ptx::barrier_init(&shared.query_empty, consumer_warps);
+        for (int i = 0; i < Shape::groups; ++i) {
+            ptx::barrier_init(&shared.query_full[i], 1);
+            ptx::barrier_init(&shared.query_empty[i], 4);
+        }
         for (int i = 0; i < Shape::stages; ++i) {
             ptx::barrier_init(&shared.keys_full[i], 1);
             ptx::barrier_init(&shared.keys_empty[i], consumer_warps);
@@ -439,7 +500,7 @@ __global__ void __launch_bounds__(Shape::threads, 1)
         }
         for (int i = 0; i < 2; ++i) {
             ptx::barrier_init(&shared.tile_full[i], 1);
-            ptx::barrier_init(&shared.tile_empty[i], consumer_warps + 1);
+            ptx::barrier_init(&shared.tile_empty[i], consumer_warps + 2);
         }
         ptx::fence_barrier_init();
     }
@@ -449,8 +510,9 @@ __global__ void __launch_bounds__(Shape::threads, 1)
         ptx::lower_registers<Shape::producer_registers>();
         if (threadIdx.x == 0) produce_keys<Shape>(p, shared);
         if (threadIdx.x == 32) produce_values<Shape>(p, shared);
-        if (threadIdx.x >= 64) {
-            for (int j = static_cast<int>(threadIdx.x) - 64; j < p.key_blocks; j += 64) {
+        if (threadIdx.x == 64) produce_queries<Shape>(p, shared);
+        if (threadIdx.x >= 96) {
+            for (int j = static_cast<int>(threadIdx.x) - 96; j < p.key_blocks; j += 32) {
                 ptx::prefetch_tensor_map(&p.key_maps[j]);
                 ptx::prefetch_tensor_map(&p.value_maps[j]);
             }

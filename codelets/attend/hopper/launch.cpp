@@ -13,8 +13,9 @@
 namespace cqsa::cuda::hopper {
 namespace {
 
-/// Keys and values of the heads worked at one time should stay in L2 (50 MB on an H100).
-constexpr std::int64_t section_bytes = std::int64_t{32} << 20;
+/// Keys and values of the heads worked at one time should stay in L2, whose halves (25 MB each on
+/// an H100) hold copies of what the other half's multiprocessors read, too.
+constexpr std::int64_t section_bytes = std::int64_t{12} << 20;
 
 constexpr std::size_t align(std::size_t bytes) {
     return (bytes + 255) / 256 * 256;
@@ -36,9 +37,17 @@ struct layout {
     std::int64_t row_tiles = 0; ///< for one head
     std::int64_t section_heads = 1;
     tile_split split;
-    std::size_t counter_bytes = 0; ///< at the start of the workspace, zero at launch
-    std::size_t bytes = 0;         ///< of workspace
+    std::size_t bytes = 0; ///< of workspace
 };
+
+/// The workspace: counters of the launch, arrivals of the split tiles' warps, parts of the tiles.
+/// Where each begins is the same for all launches, since the first two stay zero between them.
+constexpr std::size_t arrivals_offset = 256;
+constexpr std::size_t partials_offset(std::int64_t multiprocessors) {
+    constexpr std::size_t most_warps = 12;
+    return arrivals_offset +
+           align(sizeof(std::uint32_t) * most_warps * most_split_tiles(multiprocessors));
+}
 
 /// The pair's kind, with causal narrowed to pairs that the mask's edge really crosses.
 pair_kind narrowed(const attend_task& task, std::int64_t i, std::int64_t j) {
@@ -71,12 +80,10 @@ std::int64_t key_tiles(const attend_task& task, const kernel& k, const part_of_t
     return tiles;
 }
 
-/// Sets the sizes that follow from l.split.
-void size_workspace(layout& l, const kernel& k) {
-    const std::size_t warps = static_cast<std::size_t>(k.tile_rows) / 16;
-    l.counter_bytes = align(sizeof(std::uint32_t) * (1 + l.split.split_tiles * warps));
-    l.bytes = l.counter_bytes +
-              static_cast<std::size_t>(l.split.split_tiles * l.split.parts) * k.partial_bytes;
+std::size_t needed_bytes(const tile_split& split, const kernel& k, std::int64_t multiprocessors) {
+    if (split.parts == 1) return arrivals_offset;
+    return partials_offset(multiprocessors) +
+           static_cast<std::size_t>(split.split_tiles * split.parts) * k.partial_bytes;
 }
 
 /// Cuts tiles into no more parts than `workspace_bytes` hold.
@@ -113,18 +120,19 @@ layout lay_out(const attend_task& task, const kernel& k, const part_of_task& par
     l.section_heads =
         std::clamp<std::int64_t>(section_bytes / head_bytes, 1, task.batch * task.kv_heads) * group;
 
+    const bool followed = task.followed && k.overlaps;
     const std::int64_t tiles = l.row_tiles * task.batch * task.heads;
     const std::int64_t longest = *std::max_element(most.begin(), most.end());
     const std::int64_t shortest = *std::min_element(least.begin(), least.end());
     if (longest == shortest) {
-        l.split = split_uniform(tiles, longest, multiprocessors);
+        l.split = split_uniform(tiles, longest, multiprocessors, followed);
     } else {
         double sum = 0; // of all tiles' key tiles; a block's tiles differ linearly
         for (std::int64_t i = 0; i < part.queries; ++i)
             sum += static_cast<double>(rows[i] * (most[i] + least[i])) / 2;
         const double share = sum * static_cast<double>(task.batch * task.heads) /
                              static_cast<double>(multiprocessors);
-        if (static_cast<double>(longest) > 0.7 * share) {
+        if (static_cast<double>(longest) > (followed ? 1.4 : 0.7) * share) {
             const auto parts = static_cast<std::int64_t>(
                 std::ceil(static_cast<double>(longest) / std::max(2.0, 0.35 * share)));
             const std::int64_t most_parts = std::max<std::int64_t>(1, 4 * multiprocessors / tiles);
@@ -133,11 +141,9 @@ layout lay_out(const attend_task& task, const kernel& k, const part_of_task& par
             if (l.split.parts == 1) l.split = {};
         }
     }
-    size_workspace(l, k);
-    while (l.bytes > workspace_bytes && l.split.parts > 1) {
+    while (needed_bytes(l.split, k, multiprocessors) > workspace_bytes && l.split.parts > 1)
         if (--l.split.parts == 1) l.split = {};
-        size_workspace(l, k);
-    }
+    l.bytes = needed_bytes(l.split, k, multiprocessors);
     return l;
 }
 
@@ -204,7 +210,7 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
     std::int32_t row_tiles = 0;
     for (std::int64_t i = 0; i < part.queries; ++i) {
         const query_block& q = task.queries[part.first_query + l.order[i]];
-        p.query_maps[i] = tensor_map(task, q.q, q.tokens, task.heads, k.tile_rows);
+        p.query_maps[i] = tensor_map(task, q.q, q.tokens, task.heads, 64); // of a warpgroup
         p.queries[i] = {.acc = static_cast<float*>(q.state.acc),
                         .m = static_cast<float*>(q.state.m),
                         .l = static_cast<float*>(q.state.l),
@@ -240,22 +246,26 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
     p.parts = static_cast<std::int32_t>(l.split.parts);
     p.items = static_cast<std::int32_t>(p.whole_tiles + l.split.split_tiles * l.split.parts);
     p.next_item = reinterpret_cast<std::uint32_t*>(workspace.data());
-    p.arrivals = p.next_item + 1;
-    p.partials = reinterpret_cast<float4*>(workspace.data() + l.counter_bytes);
+    p.finished = p.next_item + 1;
+    p.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data() + arrivals_offset);
+    p.partials = reinterpret_cast<float4*>(workspace.data() + partials_offset(multiprocessors));
 
     const void* function = task.type == data_type::f16 ? k.f16 : k.bf16;
     check(
         cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, k.shared_bytes),
         "reserving shared memory for attend");
-    check(cudaMemsetAsync(workspace.data(), 0, l.counter_bytes, stream),
-          "clearing the tile counter");
+    cudaLaunchAttribute overlap{};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = static_cast<unsigned>(std::min<std::int64_t>(multiprocessors, p.items));
+    config.blockDim = static_cast<unsigned>(k.threads);
+    config.dynamicSmemBytes = static_cast<std::size_t>(k.shared_bytes);
+    config.stream = stream;
+    config.attrs = &overlap;
+    config.numAttrs = 1;
     void* arguments[] = {&p};
-    check(cudaLaunchKernel(
-              function,
-              dim3(static_cast<unsigned>(std::min<std::int64_t>(multiprocessors, p.items))),
-              dim3(static_cast<unsigned>(k.threads)), arguments,
-              static_cast<std::size_t>(k.shared_bytes), stream),
-          "launching attend");
+    check(cudaLaunchKernelExC(&config, function, arguments), "launching attend");
 }
 
 } // namespace
@@ -276,10 +286,7 @@ const kernel* kernel_for(std::int64_t head_dim) {
 }
 
 std::size_t workspace_limit(const kernel& k, int multiprocessors) {
-    layout largest; // lay_out never makes more parts
-    largest.split = {std::int64_t{4} * multiprocessors, 1};
-    size_workspace(largest, k);
-    return largest.bytes;
+    return needed_bytes({most_parts(multiprocessors) / 2, 2}, k, multiprocessors);
 }
 
 std::size_t workspace_bytes(const attend_task& task, const kernel& k, int multiprocessors) {

@@ -51,9 +51,11 @@ struct launch_parameters {
     std::int32_t whole_tiles;   ///< the first tiles are worked whole, the rest in parts
     std::int32_t parts;         ///< parts of each of the other tiles, over the keys
     std::int32_t items;         ///< whole_tiles + parts · (the other tiles)
-    std::uint32_t* next_item;   ///< counter, zero at launch
-    std::uint32_t* arrivals;    ///< per split tile and warp, zero at launch
-    float4* partials;           ///< per part, thread and register quadruple
+    // Zero at launch, and again at its end.
+    std::uint32_t* next_item; ///< counter of items taken, beside the first of each CTA
+    std::uint32_t* finished;  ///< CTAs that found no more
+    std::uint32_t* arrivals;  ///< per split tile and warp
+    float4* partials;         ///< per part, thread and register quadruple
 };
 static_assert(sizeof(launch_parameters) <= 32764);
 

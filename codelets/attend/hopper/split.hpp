@@ -12,15 +12,24 @@ struct tile_split {
     std::int64_t parts = 1;
 };
 
+/// Bounds of what is cut.
+constexpr std::int64_t most_split_tiles(std::int64_t multiprocessors) {
+    return 2 * multiprocessors;
+}
+constexpr std::int64_t most_parts(std::int64_t multiprocessors) {
+    return 4 * multiprocessors;
+}
+
 /// Tiles of one length: whole waves are worked whole; the rest, which would leave multiprocessors
 /// idle, is cut into the number of parts with the shortest time by this model (in key tiles): a
-/// part costs `item_overhead` beside its keys, and adding up costs `add_overhead` a part.
+/// part costs `item_overhead` beside its keys, and adding up costs `add_overhead` a part. Where
+/// another launch follows, its tiles fill the last wave, and only a launch of less than one is cut.
 inline tile_split split_uniform(std::int64_t tiles, std::int64_t key_tiles,
-                                std::int64_t multiprocessors) {
+                                std::int64_t multiprocessors, bool followed) {
     constexpr double item_overhead = 1.5;
     constexpr double add_overhead = 0.4;
     const std::int64_t rest = tiles % multiprocessors;
-    if (rest == 0) return {};
+    if (rest == 0 || (followed && tiles > multiprocessors)) return {};
     tile_split best;
     double best_time = static_cast<double>(key_tiles) + item_overhead;
     const auto most = std::min<std::int64_t>({key_tiles, 32, 2 * multiprocessors / rest});
