@@ -73,7 +73,9 @@ class Resident {
           out_(operand_bytes(x)), lse_(lse_bytes(x)),
           state_(static_cast<std::int64_t>(layout_of(x).bytes())),
           workspace_bytes_(cuda::attend_workspace_bytes(task({}, {}), 0)),
-          workspace_(static_cast<std::int64_t>(workspace_bytes_)) {}
+          workspace_(static_cast<std::int64_t>(workspace_bytes_)) {
+        workspace_.clear();
+    }
 
     /// What it takes beside the workspace.
     static std::int64_t bytes(const attend_case& x) {
@@ -93,11 +95,8 @@ class Resident {
     }
 
     void zero() {
-        for (const DeviceArray* array : {&q_, &k_, &v_}) {
-            cuda::check(
-                cudaMemset(array->data(), 0, static_cast<std::size_t>(operand_bytes(case_))),
-                "clearing device memory");
-        }
+        for (const DeviceArray* array : {&q_, &k_, &v_})
+            array->clear();
     }
 
     void attend(cudaStream_t stream) {

@@ -71,6 +71,7 @@ class Attention {
         task.pairs = pairs_;
         const std::size_t bytes = cuda::attend_workspace_bytes(task, 0);
         const DeviceArray workspace(static_cast<std::int64_t>(bytes));
+        workspace.clear();
         cudaStream_t stream = nullptr;
         cuda::check(cudaStreamCreate(&stream), "creating a stream");
         if (c_.resume) {
@@ -82,6 +83,7 @@ class Attention {
                 for (query_block& q : queries_) {
                     q.fresh = !c_.resume && i == 0;
                 }
+                task.followed = i + 1 < c_.launches;
                 cuda::attend(task, {workspace.data(), bytes}, stream);
             }
         });

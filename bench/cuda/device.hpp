@@ -20,16 +20,21 @@ void fill_normal(data_type type, void* data, std::int64_t count, std::uint64_t s
 
 class DeviceArray {
   public:
-    explicit DeviceArray(std::int64_t bytes) {
-        cuda::check(cudaMalloc(&data_, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1))),
+    explicit DeviceArray(std::int64_t bytes) : bytes_(static_cast<std::size_t>(bytes)) {
+        cuda::check(cudaMalloc(&data_, std::max<std::size_t>(bytes_, 1)),
                     "allocating device memory");
     }
     DeviceArray(const DeviceArray&) = delete;
     DeviceArray& operator=(const DeviceArray&) = delete;
     ~DeviceArray() { cudaFree(data_); }
     [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
+    void clear() const {
+        cuda::check(cudaMemset(data_, 0, bytes_), "clearing device memory");
+        cuda::check(cudaDeviceSynchronize(), "clearing device memory");
+    }
 
   private:
+    std::size_t bytes_;
     void* data_ = nullptr;
 };
 

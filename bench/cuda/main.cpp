@@ -172,6 +172,17 @@ void graph(Report& report, std::int64_t dim) {
                          whole, "TFLOP/s");
         }
     }
+    // What small budgets make of it.
+    for (const auto& [strip, segment] : {std::pair{4224, 4224}, {8448, 8448}, {25344, 8448}}) {
+        report.ratio("32 launches, strip " + std::to_string(strip) + ", segment " +
+                         std::to_string(segment) + ", d=" + std::to_string(dim),
+                     attention_rate({.head_dim = dim,
+                                     .tokens = strip,
+                                     .kv_tokens = segment,
+                                     .resume = true,
+                                     .launches = 32}),
+                     whole, "TFLOP/s");
+    }
 }
 
 void small(Report& report, std::int64_t dim) {
