@@ -39,7 +39,7 @@ eighth() { # eighth TOKENS_IN_MI HEAD_DIM: MiB
 
 budgets() {
     run budgets 110 $bench offload --tokens 1Mi --type f16 --verify 16 --limit-seconds 90 \
-        --device-memory 128MiB,512MiB,64MiB,96MiB,256MiB,1GiB,2662MiB,8GiB --in-core-again
+        --device-memory 128MiB,512MiB,64MiB,96MiB,256MiB,1GiB,2662MiB,8GiB
 }
 
 cudnn() {

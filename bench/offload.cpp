@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -31,7 +32,6 @@ struct offload_options {
     bool compare = false;
     std::int64_t chunks = 7;
     bool in_core = true;
-    bool in_core_again = false;
     int rounds = 1;
     std::int64_t verify_rows = 0;
     std::optional<double> limit_seconds;
@@ -128,8 +128,15 @@ class Offload {
                    options_.size.heads, options_.size.tokens, options_.size.head_dim,
                    name_of(options_.size.type), options_.size.causal ? "causal" : "dense",
                    report_["gpu"].get<std::string>(), making);
+        // At its first start on a machine StarPU measures the bus and then resets the devices,
+        // which would undo what follows.
+        attempt("StarPU", [&] {
+            attend_options request;
+            request.workers = options_.workers;
+            const Session session(request);
+        });
         attempt("load", [&] { load_kernels(options_.size); });
-        if (options_.in_core) measure_resident("in_core");
+        if (options_.in_core) measure_resident();
         report_["pinned_by_caller"] = options_.pinned;
         if (options_.pinned) pinned_.emplace(*host_);
         fmt::print(out_, "first, call: the whole call; graph: from the first task to the last "
@@ -158,7 +165,6 @@ class Offload {
             if (is_late()) break;
             measure_budget(table, text);
         }
-        if (options_.in_core_again && !is_late()) measure_resident("in_core_again");
         save(true);
     }
 
@@ -186,19 +192,30 @@ class Offload {
         }
     }
 
-    void measure_resident(const std::string& key) {
+    void measure_resident() {
         attempt("in-core", [&] {
             const in_core_times times = measure_in_core(options_.size, *host_, options_.rounds);
-            report_[key] = {{"seconds", times.kernel},
-                            {"transfer_seconds", times.transfers},
-                            {"device_bytes", times.device_bytes}};
-            if (!in_core_seconds_) in_core_seconds_ = times.kernel;
+            report_["in_core"] = {{"seconds", times.kernel},
+                                  {"transfer_seconds", times.transfers},
+                                  {"device_bytes", times.device_bytes}};
+            in_core_seconds_ = times.kernel;
             fmt::print(out_, "in-core: {:.4f} s ({:.0f} TFLOP/s), transfers {:.4f} s, {}\n",
                        times.kernel, 1e-12 * options_.size.flops() / times.kernel, times.transfers,
                        bytes_for_people(times.device_bytes));
             std::fflush(out_);
             save(false);
         });
+    }
+
+    /// Before everything that is timed, so that all begins with the GPU equally rested.
+    static void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(300)); }
+
+    /// Seconds of the kernel alone now: the GPU's clock follows temperature and power, so that only
+    /// neighbours in time compare. That of the start where a session takes all memory.
+    [[nodiscard]] double in_core_now(const attend_options& fixed) const {
+        if (!fixed.device_bytes) return *in_core_seconds_;
+        pause();
+        return measure_in_core(options_.size, *host_, 0).kernel;
     }
 
     void measure_budget(const Table& table, const std::string& text) {
@@ -262,21 +279,28 @@ class Offload {
         row["first_seconds"] = last.measured.seconds;
         std::vector<double> calls;
         std::vector<double> runs;
+        std::vector<double> in_core;
         // Where a call takes so long that its set-up does not count, the first may do.
+        if (in_core_seconds_) in_core.push_back(in_core_now(fixed));
         if (options_.rounds == 0) {
             calls.push_back(row["first_call_seconds"]);
             runs.push_back(last.measured.seconds);
         }
         for (int i = 0; i < options_.rounds; ++i) {
+            pause();
             calls.push_back(seconds_of([&] { last = attend(*session, request); }));
             runs.push_back(last.measured.seconds);
+            if (in_core_seconds_) in_core.push_back(in_core_now(fixed));
         }
         row.update(json_of(last.plan));
         row["predicted"] = json_of(last.plan.predicted);
         row["measured"] = json_of(last.measured);
-        row["measured"]["seconds"] = median(runs);
-        row["call_seconds"] = median(calls);
-        if (in_core_seconds_) row["in_core_ratio"] = *in_core_seconds_ / median(calls);
+        row["measured"]["seconds"] = mean(runs);
+        row["call_seconds"] = mean(calls);
+        if (in_core_seconds_) {
+            row["in_core_seconds"] = mean(in_core);
+            row["in_core_ratio"] = mean(in_core) / mean(calls);
+        }
         if (options_.verify_rows > 0) row["verify"] = verified();
     }
 
@@ -371,8 +395,6 @@ void add_offload(CLI::App& app) {
     offload->add_option("--chunks", options->chunks, "Of the quorum- and query-major rows")
         ->capture_default_str();
     offload->add_flag("!--no-in-core", options->in_core, "Leave out the kernel alone");
-    offload->add_flag("--in-core-again", options->in_core_again,
-                      "The kernel alone once more at the end: the clock follows temperature");
     offload
         ->add_option("--rounds", options->rounds,
                      "Measurements of each plan, after a first call; 0: the first counts")
