@@ -19,7 +19,7 @@ set_source_files_properties(attend/cpu/portable.cpp PROPERTIES COMPILE_OPTIONS -
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(avx2 -ffp-contract=off -mavx2 -mfma -mf16c)
     # GCC 12 takes the deliberately undefined operands of its own AVX-512 header for a mistake.
-    set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -Wno-maybe-uninitialized)
+    set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -Wno-uninitialized -Wno-maybe-uninitialized)
     set_source_files_properties(attend/cpu/avx2.cpp finalize/narrow_avx2.cpp
         PROPERTIES COMPILE_OPTIONS "${avx2}")
     set_source_files_properties(attend/cpu/avx512.cpp PROPERTIES COMPILE_OPTIONS "${avx512}")

@@ -20,7 +20,7 @@ struct bf16_pairs {
     using unit = std::uint32_t;
     static constexpr int pair = 2;
     static constexpr int depth = 1;
-    static constexpr std::int64_t strip_rows = 32;
+    static constexpr std::int64_t tile_rows = 16;
     static constexpr accuracy weights = accuracy::coarse;
 
     struct session {};

@@ -14,7 +14,7 @@ namespace {
 template<class Tiles>
 struct bf16_tiles : bf16_pairs {
     static constexpr int depth = 16;
-    static constexpr std::int64_t strip_rows = 64;
+    static constexpr std::int64_t tile_rows = 64;
     static constexpr std::int64_t edge = 16;
 
     /// Tile registers are configured while a session lives.
@@ -38,6 +38,9 @@ struct bf16_tiles : bf16_pairs {
                 tall ? block<stride, update, 2, 1>(x, r) : block<stride, update, 1, 1>(x, r);
             }
         }
+        if constexpr (!update) {
+            raise(x);
+        }
     }
 
   private:
@@ -49,6 +52,15 @@ struct bf16_tiles : bf16_pairs {
             for (int v = 0; v < x.vectors; ++v) {
                 float* to = x.c + r * x.ldc + v * V::width;
                 V::store(to, V::mul(V::load(to), V::broadcast(x.factor[r])));
+            }
+        }
+    }
+
+    static void raise(const product<bf16_tiles>& x) {
+        for (std::int64_t r = 0; r < x.rows; ++r) {
+            float* const to = x.high + r * V::width;
+            for (int v = 0; v < x.vectors; ++v) {
+                V::store(to, V::max(V::load(to), V::load(x.c + r * x.ldc + v * V::width)));
             }
         }
     }

@@ -19,9 +19,9 @@ struct widening_engine {
     using unit = typename V::scalar;
     static constexpr int pair = 1;
     static constexpr int depth = 1; ///< the units of a sum are padded to a multiple of this
-    /// Rows of a tile whose scores become weights before those of others are computed: few, so that
-    /// scores stay in a near cache, but enough to read the keys seldom.
-    static constexpr std::int64_t strip_rows = 32;
+    /// Rows whose scores are in memory at a time: few, so that those stay in a near cache, but
+    /// enough to read keys and values seldom.
+    static constexpr std::int64_t tile_rows = 16;
     static constexpr accuracy weights = sizeof(Element) == 2 ? accuracy::coarse : accuracy::fine;
 
     /// Lives on a thread while it multiplies.

@@ -9,7 +9,8 @@ namespace {
 
 /// One matrix product C[rows][vectors] = A[rows][k]·B[k][vectors] of an engine (engine.hpp): A in
 /// rows of `stride` units, B one panel, C in rows of ldc scalars. An *update* is C = factor·C + A·B
-/// with a factor for each row.
+/// with a factor for each row. Any other product raises `high`, a vector for each row, to the row's
+/// vectors of C.
 template<class E>
 struct product {
     using unit = typename E::unit;
@@ -20,14 +21,16 @@ struct product {
     std::int64_t k;
     scalar* c;
     std::int64_t ldc;
-    int vectors;          ///< 1 or panel_vectors
-    const scalar* factor; ///< not read unless an update
+    int vectors;                    ///< 1 or panel_vectors
+    const scalar* factor = nullptr; ///< of updates
+    scalar* high = nullptr;         ///< of others
 };
 
 /// `rows` x `vectors` vectors of C, all in registers.
 template<class E, int stride, int rows, int vectors, bool update>
-void register_block(const product<E>& x, std::int64_t first) {
+void register_block(const product<E>& of, std::int64_t first) {
     using V = typename E::V;
+    const product<E> x = of; // stores might change `of`, for all the compiler knows
     constexpr int panel = V::panel_vectors * V::width;
     typename V::vec sum[rows][vectors];
 #pragma GCC unroll 16
@@ -56,15 +59,26 @@ void register_block(const product<E>& x, std::int64_t first) {
     }
     typename V::scalar* c = x.c + first * x.ldc;
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
+    for (int r = 0; r < rows; ++r, c += x.ldc) {
+        if constexpr (update) {
+            // The call's sums are added as a whole: errors grow with the calls, not with k.
+            const auto factor = V::broadcast(x.factor[first + r]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                sum[r][v] = V::fma(V::load(c + v * V::width), factor, sum[r][v]);
+            }
+        } else {
+            typename V::scalar* const to = x.high + (first + r) * V::width;
+            auto high = V::load(to);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                high = V::max(high, sum[r][v]);
+            }
+            V::store(to, high);
+        }
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
-            typename V::scalar* to = c + r * x.ldc + v * V::width;
-            if constexpr (update) {
-                // The call's sums are added as a whole: errors grow with the calls, not with k.
-                sum[r][v] = V::fma(V::load(to), V::broadcast(x.factor[first + r]), sum[r][v]);
-            }
-            V::store(to, sum[r][v]);
+            V::store(c + v * V::width, sum[r][v]);
         }
     }
 }

@@ -13,8 +13,8 @@
 namespace cqsa::cpu {
 namespace {
 
-/// Attention of a tile of query rows over packed key/value blocks, on engine E: for each run of
-/// tile_keys keys and each `tile_rows` of the rows, scores S = Q·Kᵀ, online softmax in place, then
+/// Attention of some query rows over packed key/value blocks, on engine E: for each run of
+/// tile_keys keys and each tile_rows of the rows, scores S = Q·Kᵀ, online softmax in place, then
 /// acc += P·V. The accumulators of all rows stay in the thread's scratch from begin to end.
 template<class E>
 class Tile {
@@ -27,26 +27,26 @@ class Tile {
     static constexpr double log2_e = 0x1.71547652b82fep0;
 
   public:
-    static constexpr std::int64_t tile_rows = 64;
-    static constexpr std::int64_t tile_keys = 512;
-    static constexpr std::int64_t strip_rows = E::strip_rows;
-    /// Units in a row of queries or weights: rows start in different cache sets.
-    static constexpr int stride = larger(256, tile_keys) + 64 / sizeof(unit);
+    static constexpr std::int64_t tile_rows = E::tile_rows;
+    static constexpr std::int64_t tile_keys = 1024;
+    /// Units in a row of queries and of weights: rows start in different cache sets.
+    static constexpr int query_stride = 256 + 64 / sizeof(unit);
+    static constexpr int stride = tile_keys + 64 / sizeof(unit);
     static_assert(sizeof(unit) == sizeof(scalar), "weights replace scores in place");
-    static_assert(tile_rows % strip_rows == 0 && strip_rows % V::width == 0);
+    static_assert(tile_rows % V::width == 0);
 
     explicit Tile(const tile_job& job)
         : job_(job), rows_(round_up(job.rows, tile_rows)), columns_(padded_columns(job.head_dim)),
           units_(round_up((job.head_dim + E::pair - 1) / E::pair, E::depth)),
           q_(reinterpret_cast<unit*>(job.scratch)),
-          s_(reinterpret_cast<scalar*>(q_ + rows_ * stride)), acc_(s_ + tile_rows * stride),
-          m_(acc_ + rows_ * columns_), l_(m_ + rows_), shift_(l_ + rows_),
-          rescale_(shift_ + tile_rows) {}
+          s_(reinterpret_cast<scalar*>(q_ + rows_ * query_stride)), acc_(s_ + tile_rows * stride),
+          m_(acc_ + rows_ * columns_), l_(m_ + rows_), high_(l_ + rows_),
+          shift_(high_ + tile_rows * V::width), rescale_(shift_ + tile_rows) {}
 
     static std::size_t scratch_bytes(std::int64_t rows, std::int64_t head_dim) {
         rows = round_up(rows, tile_rows);
-        const std::int64_t scalars = (rows + tile_rows) * stride + rows * padded_columns(head_dim) +
-                                     2 * rows + 2 * tile_rows;
+        const std::int64_t of_row = query_stride + padded_columns(head_dim) + 2;
+        const std::int64_t scalars = rows * of_row + tile_rows * (stride + V::width + 2);
         return static_cast<std::size_t>(scalars) * sizeof(scalar);
     }
 
@@ -54,7 +54,7 @@ class Tile {
         const std::int64_t d = job_.head_dim;
         for (std::int64_t r = 0; r < rows_; ++r) {
             const bool exists = r < job_.rows;
-            unit* q = q_ + r * stride;
+            unit* q = q_ + r * query_stride;
             widen_row<E>(job_.q, job_.q_stride, r, exists, d, units_, q);
             if (job_.scale < 0) { // the sign moves to q, so that max s is max q·k
                 for (std::int64_t i = 0; i < units_; ++i) {
@@ -84,11 +84,11 @@ class Tile {
                 if (seen <= 0) {
                     continue;
                 }
-                for (std::int64_t i = 0; i < rows; i += strip_rows) {
-                    const std::int64_t n = smaller(strip_rows, rows - i);
-                    scores(layout, packed, t, r, i, n, seen);
-                    softmax(r, i, n, keys, diagonal, seen);
-                }
+                // Last the panels that every row sees: their maxima remain.
+                const std::int64_t common = larger(0, smaller(keys, diagonal)) / panel * panel;
+                scores(layout, packed, t, r, rows, common, seen);
+                scores(layout, packed, t, r, rows, 0, common);
+                softmax(r, rows, keys, diagonal, common, seen);
                 accumulate(layout, packed, t, r, rows, seen);
             }
         }
@@ -111,13 +111,22 @@ class Tile {
         return round_up(head_dim, V::width);
     }
 
-    /// S[first … first + rows of the tile at r][seen], in whole vectors.
+    /// S[rows][first … end] of the keys from t on, in whole vectors; leaves in `high` the largest.
     void scores(const packed_layout<E>& layout, const unit* packed, std::int64_t t, std::int64_t r,
-                std::int64_t first, std::int64_t rows, std::int64_t seen) {
-        for (std::int64_t i = 0; i < seen; i += panel) {
-            E::template multiply<stride, false>(
-                {q_ + (r + first) * stride, rows, packed + layout.key_panel((t + i) / panel),
-                 units_, s_ + first * stride + i, stride, vectors_of(seen - i), rescale_});
+                std::int64_t rows, std::int64_t first, std::int64_t end) {
+        for (std::int64_t i = 0; i < rows; ++i) {
+            V::store(high_ + i * V::width, V::broadcast(-infinity));
+        }
+        for (std::int64_t i = first; i < end; i += panel) {
+            E::template multiply<query_stride, false>(
+                {.a = q_ + r * query_stride,
+                 .rows = rows,
+                 .b = packed + layout.key_panel((t + i) / panel),
+                 .k = units_,
+                 .c = s_ + i,
+                 .ldc = stride,
+                 .vectors = vectors_of(end - i),
+                 .high = high_});
         }
     }
 
@@ -127,9 +136,14 @@ class Tile {
         const std::int64_t k = round_up((seen + E::pair - 1) / E::pair, E::depth);
         for (std::int64_t c = 0; c < columns_; c += panel) {
             E::template multiply<stride, true>(
-                {reinterpret_cast<const unit*>(s_), rows,
-                 packed + layout.value_panel(c / panel) + t / E::pair * panel, k,
-                 acc_ + r * columns_ + c, columns_, vectors_of(columns_ - c), rescale_});
+                {.a = reinterpret_cast<const unit*>(s_),
+                 .rows = rows,
+                 .b = packed + layout.value_panel(c / panel) + t / E::pair * panel,
+                 .k = k,
+                 .c = acc_ + r * columns_ + c,
+                 .ldc = columns_,
+                 .vectors = vectors_of(columns_ - c),
+                 .factor = rescale_});
         }
     }
 
@@ -138,45 +152,40 @@ class Tile {
     }
 
     /// Scores to weights, in place; updates m and l and leaves in `rescale` what acc is to be
-    /// multiplied by. Row i sees the keys below diagonal + i; weights past them are 0.
-    void softmax(std::int64_t r, std::int64_t first, std::int64_t rows, std::int64_t keys,
-                 std::int64_t diagonal, std::int64_t seen) {
+    /// multiplied by. Row i sees the keys below diagonal + i; weights past them are 0. `high` holds
+    /// the largest of the first `common` scores.
+    void softmax(std::int64_t r, std::int64_t rows, std::int64_t keys, std::int64_t diagonal,
+                 std::int64_t common, std::int64_t seen) {
         const auto visible = [&](std::int64_t i) { return larger(0, smaller(keys, diagonal + i)); };
-        for (std::int64_t i = first; i < first + strip_rows; ++i) {
-            shift_[i] = i < first + rows ? row_max(s_ + i * stride, visible(i)) : -infinity;
+        for (std::int64_t i = 0; i < tile_rows; ++i) {
+            shift_[i] = i < rows ? row_max(i, common, visible(i)) : -infinity;
         }
-        shift_maxima(m_ + r, first);
+        shift_maxima(m_ + r);
         const std::int64_t end = round_up(seen, panel);
-        for (std::int64_t i = first; i < first + rows; ++i) {
+        for (std::int64_t i = 0; i < rows; ++i) {
             const scalar sum = weigh(s_ + i * stride, visible(i), end, shift_[i]);
             l_[r + i] = l_[r + i] * rescale_[i] + sum;
         }
     }
 
-    /// The largest of the first n scores, −inf when there are none.
-    static scalar row_max(const scalar* s, std::int64_t n) {
-        const vec lowest = V::broadcast(-infinity);
-        vec high[4] = {lowest, lowest, lowest, lowest};
-        std::int64_t i = 0;
-        for (; i + 4 * V::width <= n; i += 4 * V::width) {
-            for (int j = 0; j < 4; ++j) {
-                high[j] = V::max(high[j], V::load(s + i + j * V::width));
-            }
+    /// The largest of a row's first n scores, −inf when there are none.
+    scalar row_max(std::int64_t row, std::int64_t common, std::int64_t n) const {
+        vec high = V::load(high_ + row * V::width);
+        for (std::int64_t i = common; i < n; i += V::width) {
+            const vec s = V::load(s_ + row * stride + i);
+            high = V::max(high, V::select(V::first(n - i), s, V::broadcast(-infinity)));
         }
-        for (; i < n; i += V::width) {
-            high[0] = V::max(high[0], V::select(V::first(n - i), V::load(s + i), lowest));
-        }
-        return V::reduce_max(V::max(V::max(high[0], high[1]), V::max(high[2], high[3])));
+        return V::reduce_max(high);
     }
 
     /// m = max(m, scale · shift) row by row; leaves in `shift` what the exponents of 2 subtract,
     /// m·log2 e, and in `rescale` the factor e^{m_old − m}. A row that has seen nothing but −inf
     /// keeps m = −inf and subtracts 0: its weights are 0, or NaN for NaN scores.
-    void shift_maxima(scalar* m, std::int64_t first) {
+    void shift_maxima(scalar* m) {
         const vec scale = V::broadcast(static_cast<scalar>(absolute_scale()));
         const vec lowest = V::broadcast(-infinity);
         const vec base = V::broadcast(static_cast<scalar>(log2_e));
-        for (std::int64_t i = first; i < first + strip_rows; i += V::width) {
+        for (std::int64_t i = 0; i < tile_rows; i += V::width) {
             const vec old = V::load(m + i);
             const vec high = V::max(old, V::mul(V::load(shift_ + i), scale));
             const vec shift = V::select(V::equal(high, lowest), V::zero(), V::mul(high, base));
@@ -227,6 +236,7 @@ class Tile {
     scalar* acc_;
     scalar* m_;
     scalar* l_;
+    scalar* high_; ///< a vector for each row of a tile
     scalar* shift_;
     scalar* rescale_;
 };
