@@ -32,6 +32,8 @@ void register_block(const product<E>& of, std::int64_t first) {
     using V = typename E::V;
     const product<E> x = of; // stores might change `of`, for all the compiler knows
     constexpr int panel = V::panel_vectors * V::width;
+    // The processor's own prefetch ends with a page.
+    constexpr int page = 4096 / sizeof(typename E::unit);
     typename V::vec sum[rows][vectors];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
@@ -47,6 +49,7 @@ void register_block(const product<E>& of, std::int64_t first) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
             right[v] = E::lanes(b + v * V::width);
+            __builtin_prefetch(b + page + v * V::width);
         }
 #pragma GCC unroll 16
         for (int r = 0; r < rows; ++r) {
