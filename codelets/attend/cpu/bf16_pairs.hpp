@@ -21,6 +21,7 @@ struct bf16_pairs {
     static constexpr int pair = 2;
     static constexpr int depth = 1;
     static constexpr std::int64_t tile_rows = 16;
+    static constexpr std::int64_t tile_keys = 2048;
     static constexpr accuracy weights = accuracy::coarse;
 
     struct session {};

@@ -19,9 +19,10 @@ struct widening_engine {
     using unit = typename V::scalar;
     static constexpr int pair = 1;
     static constexpr int depth = 1; ///< the units of a sum are padded to a multiple of this
-    /// Rows whose scores are in memory at a time: few, so that those stay in a near cache, but
-    /// enough to read keys and values seldom.
+    /// Rows and keys whose scores are in memory at a time: few rows, so that a near cache holds
+    /// them; many keys, since ends of rows take time.
     static constexpr std::int64_t tile_rows = 16;
+    static constexpr std::int64_t tile_keys = 2048;
     static constexpr accuracy weights = sizeof(Element) == 2 ? accuracy::coarse : accuracy::fine;
 
     /// Lives on a thread while it multiplies.

@@ -110,8 +110,11 @@ void pack_values(const pack_job& job, std::int64_t first, std::int64_t end) {
     }
 }
 
+/// Tokens of a pack_job: enough jobs for many threads.
+constexpr std::int64_t pack_tokens = 512;
+
 template<class E>
-void pack(const pack_job& job, std::int64_t pack_tokens) {
+void pack(const pack_job& job) {
     const std::int64_t tokens = smaller(pack_tokens, job.tokens - job.first);
     const std::int64_t end = job.first + round_up(tokens, packed_layout<E>::panel);
     pack_keys<E>(job, job.first, end);

@@ -28,7 +28,7 @@ class Tile {
 
   public:
     static constexpr std::int64_t tile_rows = E::tile_rows;
-    static constexpr std::int64_t tile_keys = 1024;
+    static constexpr std::int64_t tile_keys = E::tile_keys;
     /// Units in a row of queries and of weights: rows start in different cache sets.
     static constexpr int query_stride = 256 + 64 / sizeof(unit);
     static constexpr int stride = tile_keys + 64 / sizeof(unit);
@@ -245,10 +245,10 @@ class Tile {
 template<class E>
 constexpr attend_kernel kernel_of() {
     attend_kernel kernel;
-    kernel.pack_tokens = Tile<E>::tile_keys;
+    kernel.pack_tokens = pack_tokens;
     kernel.packed_bytes = packed_bytes<E>;
     kernel.scratch_bytes = Tile<E>::scratch_bytes;
-    kernel.pack = [](const pack_job& job) { pack<E>(job, Tile<E>::tile_keys); };
+    kernel.pack = [](const pack_job& job) { pack<E>(job); };
     kernel.begin = [](const tile_job& job, bool fresh) { Tile<E>(job).begin(fresh); };
     kernel.update = [](const tile_job& job, const visible_block& block) {
         Tile<E>(job).update(block);
