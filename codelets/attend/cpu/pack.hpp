@@ -68,7 +68,8 @@ void pack_keys(const pack_job& job, std::int64_t first, std::int64_t end) {
     constexpr std::int64_t panel = packed_layout<E>::panel;
     constexpr std::int64_t most_units = 256;
     const packed_layout<E> layout(job.tokens, job.head_dim);
-    alignas(64) unit rows[panel][most_units];
+    // A column of units is read at a time: its rows start in different cache sets.
+    alignas(64) unit rows[panel][most_units + 64 / sizeof(unit)];
     for (std::int64_t t = first; t < end; t += panel) {
         for (std::int64_t i = 0; i < panel; ++i) {
             widen_row<E>(job.k, job.k_stride, t + i, t + i < job.tokens, job.head_dim,
