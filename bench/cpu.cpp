@@ -49,8 +49,9 @@ nlohmann::json or_null(std::optional<double> x) {
     return x ? nlohmann::json(*x) : nlohmann::json(nullptr);
 }
 
-/// One case: calls of ours and of PyTorch take turns, medians of both. Each turn begins with a call
-/// that is not counted, during which the other's team may still wait actively for work.
+/// One case: calls of ours, of the small-GEMM library and of PyTorch take turns, medians of each.
+/// Each turn begins with a call that is not counted, during which PyTorch's team may still wait
+/// actively for work.
 nlohmann::json measure_attend(const attend_case& x, const cpu_options& options, TorchPeer& torch) {
     const AttendOperands operands(x);
     const attend_task task = operands.task();
@@ -58,11 +59,16 @@ nlohmann::json measure_attend(const attend_case& x, const cpu_options& options, 
     const auto attend = [&] {
         openmp::attend(task, {workspace.data(), workspace.bytes()}, options.threads);
     };
+    const auto products = gemm_library(x.type, x.tokens, x.head_dim, options.threads);
     std::vector<double> ours(static_cast<std::size_t>(options.rounds));
     std::vector<double> theirs;
+    std::vector<double> gemms;
     for (double& seconds : ours) {
         attend();
         seconds = seconds_of(attend);
+        if (products) {
+            gemms.push_back(products());
+        }
         if (const auto answer = torch.attend_seconds(x)) {
             theirs.push_back(*answer);
         }
@@ -70,8 +76,7 @@ nlohmann::json measure_attend(const attend_case& x, const cpu_options& options, 
     const std::optional<double> rate = x.flops() / median(ours);
     const std::optional<double> torch_rate =
         theirs.empty() ? std::nullopt : std::optional(x.flops() / median(theirs));
-    const std::optional<double> gemm =
-        gemm_library_flops_per_second(x.type, x.tokens, x.head_dim, options.threads);
+    const std::optional<double> gemm = gemms.empty() ? std::nullopt : std::optional(median(gemms));
     return {{"type", name_of(x.type)},
             {"head_dim", x.head_dim},
             {"causal", x.causal},

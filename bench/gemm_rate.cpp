@@ -5,7 +5,7 @@
 #include "bench/timing.hpp"
 #include "codelets/half.hpp"
 
-#include <algorithm>
+#include <memory>
 #include <vector>
 
 #if defined(CQSA_WITH_LIBXSMM)
@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int64_t rows = 64;
 constexpr std::int64_t keys = 256;
-constexpr std::int64_t tiles_a_thread = 16;
+constexpr std::int64_t tiles_a_thread = 64;
 
 /// The library's kernel for C = A·B + beta·C in its column-major order.
 auto kernel_of(auto* dispatch, std::int64_t m, std::int64_t n, std::int64_t k, float beta,
@@ -45,59 +45,61 @@ struct pairs {
 };
 
 template<class Kind>
-std::optional<double> rate(std::int64_t kv_tokens, std::int64_t d, int threads) {
+std::function<double()> rate_of(std::int64_t kv_tokens, std::int64_t d, int threads) {
     using element = typename Kind::element;
     const auto scores = Kind::make(keys, rows, d, 0); // Sᵀ = K·Qᵀ
     const auto values = Kind::make(d, rows, keys, 1); // Oᵀ += Vᵀ·Pᵀ
     if (scores == nullptr || values == nullptr) {
-        return std::nullopt;
+        return {};
     }
     const std::int64_t steps = kv_tokens / keys;
     const auto count = static_cast<std::size_t>(steps * keys * d);
-    const Buffer k(count * sizeof(element));
-    const Buffer v(count * sizeof(element));
-    const auto run = [&](std::int64_t tiles) {
+    const auto k = std::make_shared<Buffer>(count * sizeof(element));
+    const auto v = std::make_shared<Buffer>(count * sizeof(element));
+    const auto run = [=] {
 #pragma omp parallel num_threads(threads)
         {
             std::vector<element> q(rows * d);
             std::vector<element> p(rows * keys);
             std::vector<float> s(rows * keys);
             std::vector<float> o(rows * d);
-            for (std::int64_t t = 0; t < tiles; ++t) {
+            for (std::int64_t t = 0; t < tiles_a_thread; ++t) {
                 for (std::int64_t i = 0; i < steps; ++i) {
-                    scores(reinterpret_cast<const element*>(k.data()) + i * keys * d, q.data(),
+                    scores(reinterpret_cast<const element*>(k->data()) + i * keys * d, q.data(),
                            s.data());
-                    values(reinterpret_cast<const element*>(v.data()) + i * keys * d, p.data(),
+                    values(reinterpret_cast<const element*>(v->data()) + i * keys * d, p.data(),
                            o.data());
                 }
             }
         }
     };
-    run(2);
-    const double seconds = median_seconds(5, [&] { run(tiles_a_thread); });
-    return 4.0 * rows * static_cast<double>(steps * keys * d * tiles_a_thread * threads) / seconds;
+    return [=] {
+        run();
+        return 4.0 * rows * static_cast<double>(steps * keys * d * tiles_a_thread * threads) /
+               seconds_of(run);
+    };
 }
 
 } // namespace
 
-std::optional<double> gemm_library_flops_per_second(data_type type, std::int64_t kv_tokens,
-                                                    std::int64_t head_dim, int threads) {
+std::function<double()> gemm_library(data_type type, std::int64_t kv_tokens, std::int64_t head_dim,
+                                     int threads) {
     libxsmm_init();
     if (type == data_type::f32) {
-        return rate<single>(kv_tokens, head_dim, threads);
+        return rate_of<single>(kv_tokens, head_dim, threads);
     }
     // Below this target the library emulates bf16.
     if (type == data_type::bf16 && libxsmm_get_target_archid() >= LIBXSMM_X86_AVX512_CPX) {
-        return rate<pairs>(kv_tokens, head_dim, threads);
+        return rate_of<pairs>(kv_tokens, head_dim, threads);
     }
-    return std::nullopt;
+    return {};
 }
 
 #else
 
-std::optional<double> gemm_library_flops_per_second(data_type /*type*/, std::int64_t /*kv_tokens*/,
-                                                    std::int64_t /*head_dim*/, int /*threads*/) {
-    return std::nullopt;
+std::function<double()> gemm_library(data_type /*type*/, std::int64_t /*kv_tokens*/,
+                                     std::int64_t /*head_dim*/, int /*threads*/) {
+    return {};
 }
 
 #endif

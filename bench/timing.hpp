@@ -17,10 +17,10 @@ double seconds_of(const Call& call) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// The median of repeated measurements, in seconds.
-inline double median(std::vector<double> seconds) {
-    std::sort(seconds.begin(), seconds.end());
-    return seconds[seconds.size() / 2];
+/// The median of repeated measurements.
+inline double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
 }
 
 inline double mean(const std::vector<double>& seconds) {
