@@ -79,6 +79,12 @@ Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t
         starpu_data_set_name(order, "slot");
         slots_.emplace_back().order.reset(order);
     }
+    for (handle& turn : turns_) {
+        starpu_data_handle_t order = nullptr;
+        starpu_void_data_register(&order);
+        starpu_data_set_name(order, "turn");
+        turn.reset(order);
+    }
 }
 
 Graph::~Graph() {
@@ -251,8 +257,16 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
         task->dyn_modes[i] = buffers[i].mode;
     }
     const std::int64_t attend = &codelet == &attend_codelet() ? attends_++ : -1;
-    arguments->on_done = [this, flops = arguments->flops, finished_block, attend] {
-        if (attend >= 0 && memory_node_ != STARPU_MAIN_RAM) fetch_ahead(attend);
+    const auto query = queries_.find(finished_block);
+    const starpu_data_handle_t finished_query =
+        query == queries_.end() ? nullptr : query->second.get();
+    arguments->on_done = [this, flops = arguments->flops, finished_block, finished_query, attend] {
+        if (memory_node_ != STARPU_MAIN_RAM) {
+            // At once, since the next strip's queries may already be waiting for a buffer.
+            if (finished_query != nullptr)
+                starpu_data_evict_from_node(finished_query, memory_node_);
+            if (attend >= 0) fetch_ahead(attend);
+        }
         const std::lock_guard lock(mutex_);
         ++ended_;
         ended_flops_ += static_cast<double>(flops);
@@ -283,35 +297,62 @@ void Graph::order_in_window(const step& step, std::vector<starpu_data_descr>& bu
     place.strip = step.strip;
     buffers.push_back({place.order.get(), first ? STARPU_W : STARPU_R});
     if (!one_worker_ || step.kind != step_kind::attend) return;
-    if (first) {
-        place.has_begun = true;
-        return;
-    }
-    for (slot& other : slots_) {
-        if (&other == &place || !other.has_begun) continue;
-        buffers.push_back({other.order.get(), STARPU_R});
-        other.has_begun = false;
-    }
+    const auto turn = [this](std::int64_t attend) {
+        return turns_[static_cast<std::size_t>(attend % std::ssize(turns_))].get();
+    };
+    buffers.push_back({turn(attends_), STARPU_W});
+    for (const std::int64_t before : {2, 3})
+        if (attends_ >= before) buffers.push_back({turn(attends_ - before), STARPU_R});
 }
 
 void Graph::fetch_ahead(std::int64_t ended_attend) {
-    reads next;
+    std::vector<starpu_data_handle_t> queries;
+    std::vector<starpu_data_handle_t> wanted;
+    std::vector<starpu_data_handle_t> dropped;
     {
         const std::lock_guard lock(mutex_);
+        std::set<starpu_data_handle_t> in_hand;
+        // StarPU may have evicted some by itself.
+        std::erase_if(fetched_keys_, [this](starpu_data_handle_t keys) {
+            return starpu_data_is_on_node(keys, memory_node_) == 0;
+        });
+        // Notes that these keys are on the GPU, and makes room for them.
+        const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
+            for (const starpu_data_handle_t key : keys) {
+                if (std::ranges::find(fetched_keys_, key) != fetched_keys_.end()) continue;
+                if (std::ssize(fetched_keys_) >= key_buffers_) {
+                    const auto idle = std::ranges::find_if(
+                        fetched_keys_, [&](auto x) { return !in_hand.contains(x); });
+                    if (idle != fetched_keys_.end()) {
+                        dropped.push_back(*idle);
+                        fetched_keys_.erase(idle);
+                    }
+                }
+                fetched_keys_.push_back(key);
+            }
+        };
+        const auto last = unended_.find(ended_attend + attends_ahead);
+        if (last != unended_.end()) queries = last->second.queries;
+        note(unended_.at(ended_attend).keys);
         unended_.erase(ended_attend);
-        const auto wanted = unended_.find(ended_attend + attends_ahead);
-        if (wanted == unended_.end()) return;
-        next = wanted->second;
-        // Tasks in hand keep their keys: without a buffer for more StarPU would evict states.
-        std::set<starpu_data_handle_t> keys(next.keys.begin(), next.keys.end());
-        for (auto task = unended_.begin(); task != wanted; ++task)
-            keys.insert(task->second.keys.begin(), task->second.keys.end());
-        if (std::ssize(keys) > key_buffers_) next.keys.clear();
+        for (auto& [attend, read] : unended_) {
+            if (attend > ended_attend + attends_ahead) break;
+            in_hand.insert(read.keys.begin(), read.keys.end());
+            if (std::ssize(in_hand) > key_buffers_) break; // StarPU would evict states
+            if (std::exchange(read.fetched, true)) continue;
+            wanted.insert(wanted.end(), read.keys.begin(), read.keys.end());
+            note(read.keys);
+        }
+    }
+    for (const starpu_data_handle_t keys : dropped) {
+        if (starpu_data_evict_from_node(keys, memory_node_) == 0) continue;
+        const std::lock_guard lock(mutex_);
+        fetched_keys_.insert(fetched_keys_.begin(), keys); // the next time, if it is still there
     }
     // Queries go where a buffer is free, never in the place of what is still wanted.
-    for (const starpu_data_handle_t query : next.queries)
+    for (const starpu_data_handle_t query : queries)
         starpu_data_idle_prefetch_on_node(query, memory_node_, 1);
-    for (const starpu_data_handle_t keys : next.keys)
+    for (const starpu_data_handle_t keys : wanted)
         starpu_data_prefetch_on_node(keys, memory_node_, 1);
 }
 

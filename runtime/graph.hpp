@@ -8,6 +8,7 @@
 
 #include <starpu.h>
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -64,7 +65,6 @@ class Graph {
     /// A place in the window of strips: a handle without content that its tasks depend on.
     struct slot {
         handle order;
-        bool has_begun = false;  ///< and no strip beside it has been ordered after that
         std::int64_t strip = -1; ///< the last that began here
     };
 
@@ -76,14 +76,15 @@ class Graph {
     void submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments> arguments,
                      std::vector<starpu_data_descr> buffers, int priority,
                      std::int64_t finished_block = -1);
-    /// Orders the task after the strip that had the same place in the window before. Two strips
-    /// that one worker computes in turn keep in step: after one has begun, the next task of the
-    /// other waits for that. Otherwise one walks ahead of the other and each loads the keys for
-    /// itself.
+    /// Orders the task after the strip that had the same place in the window before. On one worker
+    /// an attend task also waits for all but the last before it, whatever strips they belong to:
+    /// otherwise one strip walks ahead of the other, each loads the keys for itself, and those of
+    /// more tasks than have buffers are wanted at a time.
     void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
     /// The only worker's GPU gets the operands of an attend task when the last but one before it
     /// has ended. StarPU asks for them when the task is ready, which is too late where strips
-    /// change and nothing else is left to compute.
+    /// change and nothing else is left to compute; and it does not know that what was fetched for a
+    /// task to come is needed more than what the last one has read.
     void fetch_ahead(std::int64_t ended_attend);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
@@ -126,6 +127,9 @@ class Graph {
     using quorum_block = std::pair<std::int64_t, std::int64_t>;
     std::map<quorum_block, starpu_data_handle_t> partials_; ///< P_{s,i}, until merge is submitted
     std::vector<slot> slots_;
+    /// Handles without content that the attend tasks write in turn, and read to wait for those
+    /// before. With fewer than five, the next to write one would wait for a task that reads it.
+    std::array<handle, 5> turns_;
     handle workspace_; ///< of each GPU, as StarPU's SCRATCH data; null: none is needed
     std::int64_t submitted_ = 0;
 
@@ -139,8 +143,10 @@ class Graph {
     struct reads {
         std::vector<starpu_data_handle_t> queries;
         std::vector<starpu_data_handle_t> keys;
+        bool fetched = false; ///< their transfers have been asked for
     };
-    std::map<std::int64_t, reads> unended_; ///< attend tasks, by their number
+    std::map<std::int64_t, reads> unended_;          ///< attend tasks, by their number
+    std::vector<starpu_data_handle_t> fetched_keys_; ///< on the GPU, the first fetched first
 };
 
 } // namespace cqsa
