@@ -32,9 +32,19 @@ const rates& main_rates(const machine& machine) {
     return machine.devices > 0 ? machine.device_rates : machine.cpu_rates;
 }
 
+std::int64_t tiles_of(std::int64_t rows, const machine& machine) {
+    return (rows + machine.tile_rows - 1) / machine.tile_rows;
+}
+
+std::int64_t tiles_of_a_task(const plan& plan, const machine& machine) {
+    const std::int64_t blocks = std::min(plan.strip_blocks, plan.queries.blocks());
+    const std::int64_t rows = std::min(plan.queries.block_tokens, plan.queries.tokens);
+    return blocks * tiles_of(rows, machine) * plan.problem.heads * plan.problem.batch;
+}
+
 double attend_seconds(double flops, const plan& plan, const machine& machine) {
     const double rate = main_rates(machine).attend_flops_per_second;
-    return flops / (machine.devices > 0 ? rate * wave_efficiency(plan, machine) : rate);
+    return flops / (machine.devices > 0 ? rate * tile_efficiency(plan, machine) : rate);
 }
 
 /// How much longer the fullest of some devices is busy than the mean, strips being shared out
@@ -71,16 +81,22 @@ bus_traffic predict_traffic(const plan& plan, const machine& machine, const work
     return traffic;
 }
 
-double wave_efficiency(const plan& plan, const machine& machine) {
+double tile_efficiency(const plan& plan, const machine& machine) {
     if (machine.multiprocessors <= 0 || machine.tile_rows <= 0) return 1;
-    const std::int64_t blocks = std::min(plan.strip_blocks, plan.queries.blocks());
-    const std::int64_t rows = std::min(plan.queries.block_tokens, plan.queries.tokens);
-    const std::int64_t block_tiles = (rows + machine.tile_rows - 1) / machine.tile_rows;
-    const std::int64_t tiles = blocks * block_tiles * plan.problem.heads * plan.problem.batch;
+    const std::int64_t tiles = tiles_of_a_task(plan, machine);
     if (tiles == 0) return 1;
+    const std::int64_t rows = std::min(plan.queries.block_tokens, plan.queries.tokens);
+    const double filled = as_double(rows) / as_double(tiles_of(rows, machine) * machine.tile_rows);
+    if (machine.device_rates.tile_seconds > 0) return filled;
     const std::int64_t waves = (tiles + machine.multiprocessors - 1) / machine.multiprocessors;
-    const double filled = as_double(rows) / as_double(block_tiles * machine.tile_rows);
     return filled * as_double(tiles) / as_double(waves * machine.multiprocessors);
+}
+
+double tile_seconds(const plan& plan, const machine& machine, const workload& work) {
+    if (machine.devices == 0 || machine.multiprocessors <= 0 || machine.tile_rows <= 0) return 0;
+    const double turns =
+        as_double(tiles_of_a_task(plan, machine)) / as_double(machine.multiprocessors);
+    return as_double(work.tasks) * std::max(1.0, turns) * machine.device_rates.tile_seconds;
 }
 
 double mean_task_seconds(const plan& plan, const machine& machine, const workload& work) {
@@ -113,6 +129,7 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     const std::int64_t merges = plan.flow == state_flow::merged ? work.block_visits : 0;
     const std::int64_t tasks = work.tasks + merges + plan.queries.blocks();
     const double busy = attend_seconds(total_flops(plan.problem), plan, machine) +
+                        tile_seconds(plan, machine, work) +
                         (merged_bytes + finalized_bytes) / rates.merge_bytes_per_second +
                         as_double(tasks) * rates.task_seconds;
     if (machine.devices == 0) {

@@ -24,9 +24,13 @@ bus_traffic predict_traffic(const plan& plan, const machine& machine, const work
                             const residency& kept, std::int64_t loaded_key_tokens);
 
 /// The part of a launch's thread blocks that work: rows in tiles ÷ (waves · multiprocessors ·
-/// tile_rows), where a tile is `tile_rows` query rows of one head and the last tile of a block and
-/// the last wave of a launch are not full. 1 when waves are not modelled.
-double wave_efficiency(const plan& plan, const machine& machine);
+/// tile_rows), where a tile is `tile_rows` query rows of one head and the last tile of a block is
+/// not full; nor is the last wave of a launch, unless launches overlap. 1 when tiles are not
+/// modelled.
+double tile_efficiency(const plan& plan, const machine& machine);
+
+/// Seconds that all attend tasks together spend at the beginnings and ends of tiles.
+double tile_seconds(const plan& plan, const machine& machine, const workload& work);
 
 /// Seconds of the whole run. Attention, merge and finalize tasks follow each other on each worker
 /// and hide the loads of keys and values (unless a lone strip leaves nothing to hide them behind).

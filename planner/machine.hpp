@@ -14,8 +14,11 @@ struct rates {
     double attend_flops_per_second = 0; ///< of a large attend task
     double merge_bytes_per_second = 0;  ///< memory read and written by merge and finalize
     double task_seconds = 0;            ///< fixed cost of a task
-    double h2d_bytes_per_second = 0;    ///< devices only: bus from host memory …
-    double d2h_bytes_per_second = 0;    ///< … and to it, at the same time
+    double tile_seconds = 0; ///< devices only: cost of each tile of query rows in a task, where a
+                             ///< launch begins on multiprocessors that the last one leaves; 0:
+                             ///< every launch works whole waves of tiles
+    double h2d_bytes_per_second = 0; ///< devices only: bus from host memory …
+    double d2h_bytes_per_second = 0; ///< … and to it, at the same time
     double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
                               ///< the strip's queries and results
     double pin_bytes_per_second = 0;     ///< devices only: pinning host memory for states; 0: free
@@ -50,7 +53,7 @@ struct machine {
     workspace_model device_workspace; ///< empty: none
     /// A run takes its device memory in one piece of a multiple of so many bytes (CUDA: 2 MiB).
     std::int64_t device_page_bytes = std::int64_t{2} << 20;
-    std::int64_t multiprocessors = 0; ///< thread blocks a GPU runs at once; 0: waves not modelled
+    std::int64_t multiprocessors = 0; ///< thread blocks a GPU runs at once; 0: tiles not modelled
     std::int64_t tile_rows = 128;     ///< query rows of one head that a thread block takes
     std::int64_t alignment = 128;     ///< blocks are multiples of so many tokens
 };

@@ -183,8 +183,13 @@ class Calibration {
             seconds += worker.attend_seconds;
         }
         // Rates are of one GPU with all its multiprocessors at work, and of all cores together.
-        rates.attend_flops_per_second =
-            flops / seconds * (gpu_ ? 1 / wave_efficiency(report.plan, node) : cpu_workers());
+        if (gpu_) {
+            seconds -= tile_seconds(report.plan, node, measure_workload(report.plan));
+            seconds *= tile_efficiency(report.plan, node);
+        } else {
+            seconds /= cpu_workers();
+        }
+        rates.attend_flops_per_second = flops / seconds;
     }
 
     void set_merge_rate(rates& rates, const attend_report& report) const {

@@ -70,16 +70,30 @@ TEST(Traffic, IsWhatTheStepsMove) {
     }
 }
 
-TEST(WaveEfficiency, IsTheShareOfBusyThreadBlocks) {
+TEST(Tiles, LeaveThreadBlocksIdleWhereTheyDoNotFillTheirLastWave) {
     problem problem{.heads = 3, .tokens = 1'000, .kv_tokens = 1'000, .head_dim = 8};
     plan plan = plan_of(problem, 1, 1, 250, 250);
     plan.strip_blocks = 2;
     machine machine = one_gpu(0);
-    EXPECT_EQ(wave_efficiency(plan, machine), 1);
+    EXPECT_EQ(tile_efficiency(plan, machine), 1);
     machine.multiprocessors = 4;
     machine.tile_rows = 100;
     // 2 blocks of 3 tiles, the third half full, in 3 heads: 18 tiles in 5 waves of 4.
-    EXPECT_DOUBLE_EQ(wave_efficiency(plan, machine), 1'500.0 / (5 * 4 * 100));
+    EXPECT_DOUBLE_EQ(tile_efficiency(plan, machine), 1'500.0 / (5 * 4 * 100));
+}
+
+TEST(Tiles, CostTheirBeginningsAndEndsWhereLaunchesOverlap) {
+    problem problem{.heads = 3, .tokens = 1'000, .kv_tokens = 1'000, .head_dim = 8};
+    plan plan = plan_of(problem, 1, 1, 250, 250);
+    plan.strip_blocks = 2;
+    machine machine = one_gpu(0);
+    machine.multiprocessors = 4;
+    machine.tile_rows = 100;
+    machine.device_rates.tile_seconds = 0.5;
+    const workload work = measure_workload(plan);
+    EXPECT_DOUBLE_EQ(tile_efficiency(plan, machine), 250.0 / 300);
+    EXPECT_DOUBLE_EQ(tile_seconds(plan, machine, work),
+                     static_cast<double>(work.tasks) * 18 / 4 * 0.5);
 }
 
 TEST(Seconds, OnACpuAreThoseOfAllTasksInTurn) {
