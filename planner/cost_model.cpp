@@ -142,7 +142,13 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     const double devices = machine.devices;
     const double shared = imbalance(plan, work, devices);
     const double compute = busy * shared / capacity;
-    const double loads = as_double(traffic.key_bytes) / devices / rates.h2d_bytes_per_second;
+    const std::int64_t segment_tokens =
+        std::min(plan.keys.tokens, plan.segment_blocks * plan.keys.block_tokens);
+    const double segments = as_double(traffic.key_bytes) /
+                            as_double(std::max<std::int64_t>(1, bytes.key * segment_tokens));
+    const double loads = (as_double(traffic.key_bytes) / rates.h2d_bytes_per_second +
+                          segments * rates.load_seconds) /
+                         devices;
     const bool lone_strip = plan.interleave <= workers(machine);
     const bool fetches_ahead = workers(machine) == 1 && !lone_strip;
     const std::int64_t h2d_bytes = traffic.state_bytes + (fetches_ahead ? 0 : traffic.query_bytes);
@@ -157,9 +163,7 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
             ? as_double(bytes.state) * as_double(work.live_tokens) / rates.pin_bytes_per_second
             : 0;
     const double first_segment =
-        as_double(bytes.key) *
-        as_double(std::min(plan.keys.tokens, plan.segment_blocks * plan.keys.block_tokens)) /
-        rates.h2d_bytes_per_second;
+        as_double(bytes.key) * as_double(segment_tokens) / rates.h2d_bytes_per_second;
     return first_segment + pinned + (lone_strip ? compute + loads : std::max(compute, loads)) +
            changes;
 }

@@ -19,6 +19,8 @@ struct rates {
                              ///< every launch works whole waves of tiles
     double h2d_bytes_per_second = 0; ///< devices only: bus from host memory …
     double d2h_bytes_per_second = 0; ///< … and to it, at the same time
+    double load_seconds = 0;  ///< devices only: the bus waits so long before each segment of keys,
+                              ///< for a buffer and for the host
     double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
                               ///< the strip's queries and results
     double pin_bytes_per_second = 0;     ///< devices only: pinning host memory for states; 0: free
@@ -47,8 +49,10 @@ struct machine {
     std::int64_t host_bytes = std::numeric_limits<std::int64_t>::max(); ///< budget beside the
                                                                         ///< caller's arrays
     rates cpu_rates;
-    rates device_rates{
-        .strip_seconds = 3e-4, .pin_bytes_per_second = 2e9, .shortest_task_seconds = 1e-4};
+    rates device_rates{.load_seconds = 8e-5,
+                       .strip_seconds = 3e-4,
+                       .pin_bytes_per_second = 2e9,
+                       .shortest_task_seconds = 1e-4};
     workspace_model cpu_workspace;    ///< empty: none
     workspace_model device_workspace; ///< empty: none
     /// A run takes its device memory in one piece of a multiple of so many bytes (CUDA: 2 MiB).

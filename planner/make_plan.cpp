@@ -284,8 +284,10 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     prefer(candidates, length_loss, [&](const candidate& one) {
         return one.longest_task_seconds <= rates.longest_task_seconds;
     });
-    keep_fast(candidates, request.tolerance);
-    keep_most(candidates, independent_quorums);
+    if (machine.devices != 1 || workers(machine) > 1) { // they buy a lone GPU nothing
+        keep_fast(candidates, request.tolerance);
+        keep_most(candidates, independent_quorums);
+    }
     keep_fast(candidates, std::min(request.tolerance, same_time));
     keep_most(candidates, visible_quorums);
     keep_most(candidates, has_equal_chunks);

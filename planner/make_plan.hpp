@@ -18,17 +18,18 @@ struct plan_request {
     std::optional<std::int64_t> block_tokens;   ///< rounded up to a multiple of the alignment
     std::optional<std::int64_t> strip_tokens;   ///< a wish: the nearest size that suits the chunks
     std::optional<std::int64_t> segment_tokens; ///< likewise
-    double tolerance = 0.02; ///< plans so much slower than the fastest still compete on quorums
+    double tolerance = 0.02; ///< plans so much slower than the fastest still compete on quorums,
+                             ///< unless one GPU does it all
     friend bool operator==(const plan_request&, const plan_request&) = default;
 };
 
 /// The plan for a problem on a machine: among divisions (c = 1 and the small perfect sets, or the c
 /// asked for), orders, flows, blocks, strips and segments whose predicted peak fits the budgets,
 /// the fastest by the model in planner/cost_model.hpp. Of those within `tolerance` of it the one
-/// with most independent quorums (merged partial states); of plans that differ by no more than the
-/// model can tell, the one whose tasks belong to most quorums. Tasks that are too short or too long
-/// (planner/machine.hpp) are avoided where that costs no more than 5 %. Every plan is valid for
-/// step_stream.
+/// with most independent quorums (merged partial states; not on a single GPU); of plans that differ
+/// by no more than the model can tell, the one whose tasks belong to most quorums. Tasks that are
+/// too short or too long (planner/machine.hpp) are avoided where that costs no more than 5 %. Every
+/// plan is valid for step_stream.
 ///
 /// Throws Error: bad_input (extents negative or too large, heads not a multiple of kv_heads,
 /// head_dim outside 1 … 256), usage (a request or a machine that makes no sense), does_not_fit
