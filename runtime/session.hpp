@@ -16,7 +16,7 @@ namespace cqsa {
 ///
 /// On a machine's first start StarPU measures the bus and then resets the CUDA devices: what the
 /// process had on them, page-locked memory included, is lost. An application that uses CUDA itself
-/// makes its Session before, or has the bus measured beforehand by cqsa doctor or StarPU's
+/// makes its Session before, or has the bus measured beforehand by cqsa calibrate or StarPU's
 /// starpu_calibrate_bus.
 class Session {
   public:
