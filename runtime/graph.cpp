@@ -56,6 +56,14 @@ void end_of_task(void* argument) {
     arguments->on_done();
 }
 
+/// A handle without content, on which tasks depend.
+starpu_data_handle_t register_order(const char* name) {
+    starpu_data_handle_t order = nullptr;
+    starpu_void_data_register(&order);
+    starpu_data_set_name(order, name);
+    return order;
+}
+
 } // namespace
 
 void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
@@ -74,17 +82,10 @@ Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t
         starpu_data_set_name(workspace_.get(), "workspace");
     }
     for (std::int64_t i = 0; i < plan_.interleave; ++i) {
-        starpu_data_handle_t order = nullptr;
-        starpu_void_data_register(&order);
-        starpu_data_set_name(order, "slot");
-        slots_.emplace_back().order.reset(order);
+        slots_.emplace_back().order.reset(register_order("slot"));
     }
-    for (handle& turn : turns_) {
-        starpu_data_handle_t order = nullptr;
-        starpu_void_data_register(&order);
-        starpu_data_set_name(order, "turn");
-        turn.reset(order);
-    }
+    for (handle& turn : turns_)
+        turn.reset(register_order("turn"));
 }
 
 Graph::~Graph() {
@@ -257,16 +258,8 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
         task->dyn_modes[i] = buffers[i].mode;
     }
     const std::int64_t attend = &codelet == &attend_codelet() ? attends_++ : -1;
-    const auto query = queries_.find(finished_block);
-    const starpu_data_handle_t finished_query =
-        query == queries_.end() ? nullptr : query->second.get();
-    arguments->on_done = [this, flops = arguments->flops, finished_block, finished_query, attend] {
-        if (memory_node_ != STARPU_MAIN_RAM) {
-            // At once, since the next strip's queries may already be waiting for a buffer.
-            if (finished_query != nullptr)
-                starpu_data_evict_from_node(finished_query, memory_node_);
-            if (attend >= 0) fetch_ahead(attend);
-        }
+    arguments->on_done = [this, flops = arguments->flops, finished_block, attend] {
+        if (attend >= 0 && memory_node_ != STARPU_MAIN_RAM) fetch_ahead(attend);
         const std::lock_guard lock(mutex_);
         ++ended_;
         ended_flops_ += static_cast<double>(flops);

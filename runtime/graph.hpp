@@ -81,10 +81,11 @@ class Graph {
     /// otherwise one strip walks ahead of the other, each loads the keys for itself, and those of
     /// more tasks than have buffers are wanted at a time.
     void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
-    /// The only worker's GPU gets the operands of an attend task when the last but one before it
-    /// has ended. StarPU asks for them when the task is ready, which is too late where strips
-    /// change and nothing else is left to compute; and it does not know that what was fetched for a
-    /// task to come is needed more than what the last one has read.
+    /// The only worker's GPU gets the operands of an attend task some tasks ahead, as soon as there
+    /// are buffers for the keys of all tasks before it. StarPU asks for them when the task is
+    /// ready, which is too late where strips change and nothing else is left to compute; and it
+    /// does not know that what was fetched for a task to come is needed more than what the last one
+    /// has read.
     void fetch_ahead(std::int64_t ended_attend);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.

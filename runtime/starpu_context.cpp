@@ -28,10 +28,6 @@ void set_environment(ScopedEnvironment& environment, const starpu_settings& sett
     // StarPU would fetch the operands of every ready task and evict those that are in use
     // (a window of admitted strips decides what is on the device).
     environment.set_default("STARPU_PREFETCH", "0");
-    // It would also write states back to main memory, so as to have some buffers that can be
-    // evicted at once.
-    environment.set_default("STARPU_MINIMUM_CLEAN_BUFFERS", "0");
-    environment.set_default("STARPU_TARGET_CLEAN_BUFFERS", "0");
     if (settings.device_bytes) {
         const std::int64_t mebibytes = *settings.device_bytes >> 20;
         environment.set("STARPU_LIMIT_CUDA_MEM",
