@@ -354,6 +354,10 @@ starpu_data_interface_ops* drain_ops() {
     return &ops;
 }
 
+block_part one_row(std::int64_t bytes) {
+    return {nullptr, bytes, {1, 1, 1}, {bytes, bytes, bytes}};
+}
+
 starpu_data_handle_t register_parts(int home, const block_part* parts, int count,
                                     std::int64_t alloc_bytes, traffic* counters,
                                     bool cleared = false) {
@@ -410,12 +414,12 @@ starpu_data_handle_t register_block(const block_part* parts, int count, std::int
 
 starpu_data_handle_t register_temporary(std::int64_t bytes, std::int64_t alloc_bytes,
                                         traffic* counters) {
-    const block_part part{nullptr, bytes, {1, 1, 1}, {bytes, bytes, bytes}};
+    const block_part part = one_row(bytes);
     return register_parts(-1, &part, 1, alloc_bytes, counters);
 }
 
 starpu_data_handle_t register_workspace(std::int64_t bytes) {
-    const block_part part{nullptr, bytes, {1, 1, 1}, {bytes, bytes, bytes}};
+    const block_part part = one_row(bytes);
     return register_parts(-1, &part, 1, bytes, nullptr, true);
 }
 

@@ -33,16 +33,18 @@ reservation& reservation_of(unsigned node) {
 constexpr std::int64_t page_bytes = std::int64_t{2} << 20; // what cudaMalloc hands out
 
 #ifdef CQSA_WITH_CUDA
-// The node's device is the thread's current one for as long as it lives.
+// The node's device is the thread's current one for as long as it lives, if `is_set`.
 class CurrentDevice {
   public:
     explicit CurrentDevice(unsigned node) {
         cudaGetDevice(&before_);
-        cudaSetDevice(starpu_memory_node_get_devid(node));
+        is_set = cudaSetDevice(starpu_memory_node_get_devid(node)) == cudaSuccess;
     }
     CurrentDevice(const CurrentDevice&) = delete;
     CurrentDevice& operator=(const CurrentDevice&) = delete;
     ~CurrentDevice() { cudaSetDevice(before_); }
+
+    bool is_set = false;
 
   private:
     int before_ = 0;
@@ -51,7 +53,7 @@ class CurrentDevice {
 void* allocate_on(unsigned node, std::int64_t bytes) {
     const CurrentDevice device(node);
     void* memory = nullptr;
-    if (cudaMalloc(&memory, static_cast<std::size_t>(bytes)) != cudaSuccess) {
+    if (!device.is_set || cudaMalloc(&memory, static_cast<std::size_t>(bytes)) != cudaSuccess) {
         memory = nullptr;
         cudaGetLastError(); // not an error of the run: clear it
     }
@@ -60,17 +62,11 @@ void* allocate_on(unsigned node, std::int64_t bytes) {
 void free_memory(void* memory) {
     cudaFree(memory);
 }
-void clear_on(unsigned node, void* memory, std::int64_t bytes) {
-    const CurrentDevice device(node);
-    cudaMemset(memory, 0, static_cast<std::size_t>(bytes));
-    cudaStreamSynchronize(nullptr);
-}
 #else
 void* allocate_on(unsigned /*node*/, std::int64_t /*bytes*/) {
     return nullptr;
 }
 void free_memory(void* /*memory*/) {}
-void clear_on(unsigned /*node*/, void* /*memory*/, std::int64_t /*bytes*/) {}
 #endif
 
 std::int64_t taken_bytes(reservation& of) {
@@ -153,10 +149,6 @@ std::uintptr_t take_buffer(unsigned node, std::int64_t bytes) {
     return starpu_malloc_on_node(node, static_cast<std::size_t>(bytes));
 }
 
-void clear_buffer(unsigned node, std::uintptr_t buffer, std::int64_t bytes) {
-    clear_on(node, reinterpret_cast<void*>(buffer), bytes);
-}
-
 void give_buffer(unsigned node, std::uintptr_t buffer, std::int64_t bytes) {
     reservation& here = reservation_of(node);
     {
@@ -169,5 +161,15 @@ void give_buffer(unsigned node, std::uintptr_t buffer, std::int64_t bytes) {
     }
     starpu_free_on_node(node, buffer, static_cast<std::size_t>(bytes));
 }
+
+#ifdef CQSA_WITH_CUDA
+void clear_buffer(unsigned node, std::uintptr_t buffer, std::int64_t bytes) {
+    const CurrentDevice device(node);
+    cudaMemset(reinterpret_cast<void*>(buffer), 0, static_cast<std::size_t>(bytes));
+    cudaStreamSynchronize(nullptr);
+}
+#else
+void clear_buffer(unsigned /*node*/, std::uintptr_t /*buffer*/, std::int64_t /*bytes*/) {}
+#endif
 
 } // namespace cqsa

@@ -31,8 +31,9 @@ std::int64_t reserved_bytes(unsigned node);
 /// A buffer of at least so many bytes; 0 when all of that size are taken. Where nothing is
 /// reserved, StarPU's own allocator answers.
 std::uintptr_t take_buffer(unsigned node, std::int64_t bytes);
+void give_buffer(unsigned node, std::uintptr_t buffer, std::int64_t bytes);
+
 /// Fills a buffer of a GPU's node with zeros, and waits for it.
 void clear_buffer(unsigned node, std::uintptr_t buffer, std::int64_t bytes);
-void give_buffer(unsigned node, std::uintptr_t buffer, std::int64_t bytes);
 
 } // namespace cqsa
