@@ -36,10 +36,13 @@ std::int64_t tiles_of(std::int64_t rows, const machine& machine) {
     return (rows + machine.tile_rows - 1) / machine.tile_rows;
 }
 
+std::int64_t block_rows(const plan& plan) {
+    return std::min(plan.queries.block_tokens, plan.queries.tokens);
+}
+
 std::int64_t tiles_of_a_task(const plan& plan, const machine& machine) {
     const std::int64_t blocks = std::min(plan.strip_blocks, plan.queries.blocks());
-    const std::int64_t rows = std::min(plan.queries.block_tokens, plan.queries.tokens);
-    return blocks * tiles_of(rows, machine) * plan.problem.heads * plan.problem.batch;
+    return blocks * tiles_of(block_rows(plan), machine) * plan.problem.heads * plan.problem.batch;
 }
 
 double attend_seconds(double flops, const plan& plan, const machine& machine) {
@@ -85,7 +88,7 @@ double tile_efficiency(const plan& plan, const machine& machine) {
     if (machine.multiprocessors <= 0 || machine.tile_rows <= 0) return 1;
     const std::int64_t tiles = tiles_of_a_task(plan, machine);
     if (tiles == 0) return 1;
-    const std::int64_t rows = std::min(plan.queries.block_tokens, plan.queries.tokens);
+    const std::int64_t rows = block_rows(plan);
     const double filled = as_double(rows) / as_double(tiles_of(rows, machine) * machine.tile_rows);
     if (machine.device_rates.tile_seconds > 0) return filled;
     const std::int64_t waves = (tiles + machine.multiprocessors - 1) / machine.multiprocessors;

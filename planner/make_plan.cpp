@@ -284,7 +284,8 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     prefer(candidates, length_loss, [&](const candidate& one) {
         return one.longest_task_seconds <= rates.longest_task_seconds;
     });
-    if (machine.devices != 1 || workers(machine) > 1) { // they buy a lone GPU nothing
+    const bool lone_gpu = machine.devices == 1 && workers(machine) == 1;
+    if (!lone_gpu) { // which independent quorums buy nothing
         keep_fast(candidates, request.tolerance);
         keep_most(candidates, independent_quorums);
     }

@@ -248,7 +248,7 @@ constexpr attend_kernel kernel_of() {
     kernel.pack_tokens = pack_tokens;
     kernel.packed_bytes = packed_bytes<E>;
     kernel.scratch_bytes = Tile<E>::scratch_bytes;
-    kernel.pack = [](const pack_job& job) { pack<E>(job); };
+    kernel.pack = pack<E>;
     kernel.begin = [](const tile_job& job, bool fresh) { Tile<E>(job).begin(fresh); };
     kernel.update = [](const tile_job& job, const visible_block& block) {
         Tile<E>(job).update(block);

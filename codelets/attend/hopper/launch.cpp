@@ -135,9 +135,10 @@ layout lay_out(const attend_task& task, const kernel& k, const part_of_task& par
         if (static_cast<double>(longest) > (followed ? 1.4 : 0.7) * share) {
             const auto parts = static_cast<std::int64_t>(
                 std::ceil(static_cast<double>(longest) / std::max(2.0, 0.35 * share)));
-            const std::int64_t most_parts = std::max<std::int64_t>(1, 4 * multiprocessors / tiles);
+            const std::int64_t of_each =
+                std::max<std::int64_t>(1, most_parts(multiprocessors) / tiles);
             l.split = {tiles,
-                       std::clamp<std::int64_t>(parts, 1, std::min<std::int64_t>(most_parts, 32))};
+                       std::clamp<std::int64_t>(parts, 1, std::min<std::int64_t>(of_each, 32))};
             if (l.split.parts == 1) l.split = {};
         }
     }
@@ -286,7 +287,7 @@ const kernel* kernel_for(std::int64_t head_dim) {
 }
 
 std::size_t workspace_limit(const kernel& k, int multiprocessors) {
-    return needed_bytes({most_parts(multiprocessors) / 2, 2}, k, multiprocessors);
+    return needed_bytes({most_split_tiles(multiprocessors), 2}, k, multiprocessors);
 }
 
 std::size_t workspace_bytes(const attend_task& task, const kernel& k, int multiprocessors) {

@@ -12,12 +12,12 @@ struct tile_split {
     std::int64_t parts = 1;
 };
 
-/// Bounds of what is cut.
-constexpr std::int64_t most_split_tiles(std::int64_t multiprocessors) {
-    return 2 * multiprocessors;
-}
+/// The most parts that the tiles of a launch are cut into, all together, and the most such tiles.
 constexpr std::int64_t most_parts(std::int64_t multiprocessors) {
     return 4 * multiprocessors;
+}
+constexpr std::int64_t most_split_tiles(std::int64_t multiprocessors) {
+    return most_parts(multiprocessors) / 2;
 }
 
 /// Tiles of one length: whole waves are worked whole; the rest, which would leave multiprocessors
