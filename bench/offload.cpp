@@ -211,11 +211,15 @@ class Offload {
     static void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(300)); }
 
     /// Seconds of the kernel alone now: the GPU's clock follows temperature and power, so that only
-    /// neighbours in time compare. That of the start where a session takes all memory.
-    [[nodiscard]] double in_core_now(const attend_options& fixed) const {
-        if (!fixed.device_bytes) return *in_core_seconds_;
+    /// neighbours in time compare. That of the start where the session leaves no room for it.
+    [[nodiscard]] double in_core_now() const {
         pause();
-        return measure_in_core(options_.size, *host_, 0).kernel;
+        try {
+            return measure_in_core(options_.size, *host_, 0).kernel;
+        } catch (const Error& error) {
+            if (error.code() != error_code::does_not_fit) throw;
+            return *in_core_seconds_;
+        }
     }
 
     void measure_budget(const Table& table, const std::string& text) {
@@ -281,7 +285,7 @@ class Offload {
         std::vector<double> runs;
         std::vector<double> in_core;
         // Where a call takes so long that its set-up does not count, the first may do.
-        if (in_core_seconds_) in_core.push_back(in_core_now(fixed));
+        if (in_core_seconds_) in_core.push_back(in_core_now());
         if (options_.rounds == 0) {
             calls.push_back(row["first_call_seconds"]);
             runs.push_back(last.measured.seconds);
@@ -290,7 +294,7 @@ class Offload {
             pause();
             calls.push_back(seconds_of([&] { last = attend(*session, request); }));
             runs.push_back(last.measured.seconds);
-            if (in_core_seconds_) in_core.push_back(in_core_now(fixed));
+            if (in_core_seconds_) in_core.push_back(in_core_now());
         }
         row.update(json_of(last.plan));
         row["predicted"] = json_of(last.plan.predicted);
