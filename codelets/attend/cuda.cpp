@@ -34,7 +34,7 @@ bool fits_hopper(const attend_task& task, int device) {
     if (task.type != data_type::f16 && task.type != data_type::bf16) return false;
     if (attribute(cudaDevAttrComputeCapabilityMajor, device) != 9) return false;
     if (hopper::kernel_for(task.head_dim) == nullptr) return false;
-    if (!(task.scale > 0)) return false;
+    if (!(task.scale > 1e-30)) return false;
     for (const query_block& b : task.queries)
         if (misaligned(task, b.q, task.heads, b.tokens)) return false;
     for (const key_block& b : task.keys)

@@ -17,8 +17,8 @@ constexpr float infinity = INFINITY;
 /// The running maximum of the unscaled scores and the sum of the weights, for a thread's two rows.
 /// `sum` counts the thread's own columns only: the quad is added up at the end of the tile.
 struct row_state {
-    float max[2];
-    float sum[2];
+    float max[2] = {-infinity, -infinity};
+    float sum[2] = {0.F, 0.F};
 };
 
 /// The exponent's offset for a row: 2^(s·scale_log2 − offset). A row that has seen no key has
@@ -92,100 +92,129 @@ __device__ inline float unit_exponent(float m, float offset) {
     return m == -infinity ? 0.F : static_cast<float>(m * log2_e - offset);
 }
 
-template<int N>
-__device__ inline void clear_state(float (&o)[N], row_state& rows) {
-#pragma unroll
-    for (int i = 0; i < N; ++i)
-        o[i] = 0.F;
-    rows = {{-infinity, -infinity}, {0.F, 0.F}};
+/// The score whose scaled value is about m: a maximum to refer to need not be exact.
+__device__ inline float unscaled(float m, float scale) {
+    return __fdividef(m, scale);
 }
 
-/// Reads the rows' state; rows beyond the block are left as they are. The quad's sum goes to its
-/// first lane. `Even`: head_dim is even, so that columns can be read in pairs.
-template<bool Even, int N>
+template<int N>
+__device__ inline void clear(float (&fragment)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        fragment[i] = 0.F;
+}
+
+// A thread reads and writes its own columns one by one, or, in fours (`Fours`; head_dim a multiple
+// of 8), four neighbouring columns at once, so that a quad's access fills 64 bytes: of two
+// neighbouring blocks of eight columns the even lanes take the first, the odd lanes the second, and
+// then swap.
+
+/// The first of the four columns that a lane takes of the blocks i and i + 1.
+__device__ inline int four_columns(int i, int lane) {
+    return 8 * (i + lane % 2) + lane % 4 / 2 * 4;
+}
+
+/// Four columns of one block, as a and b, become two columns of the first block, a, and two of the
+/// second, b; and back.
+__device__ inline void swap_columns(float2& a, float2& b, int lane) {
+    const bool odd = lane % 2 != 0;
+    const float2 given = odd ? a : b;
+    const float2 got = {__shfl_xor_sync(0xFFFFFFFF, given.x, 1),
+                        __shfl_xor_sync(0xFFFFFFFF, given.y, 1)};
+    if (odd)
+        a = got;
+    else
+        b = got;
+}
+
+/// What the state in memory holds for a thread's columns of one row; in fours, as read, not
+/// swapped.
+template<int Columns>
+struct stored_row {
+    float m;
+    float l;
+    float2 acc[Columns / 2];
+};
+
+/// Reads the upper (r = 0) or the lower row, all loads under way together; beyond the block a row
+/// is empty.
+template<bool Fours, int Columns>
+__device__ inline void read_row(stored_row<Columns>& stored, int r, const fragment_place& at) {
+    const bool inside = at.row + 8 * r < at.tokens;
+    const std::int64_t index = at.first + at.row + 8 * r;
+    stored.m = inside ? __ldcg(at.m + index) : -infinity;
+    stored.l = inside ? __ldcg(at.l + index) : 0.F;
+    const float* acc = at.acc + index * at.head_dim;
+    if constexpr (Fours) {
+#pragma unroll
+        for (int i = 0; i < Columns / 2; i += 2) {
+            const int column = four_columns(i, at.lane);
+            float4 four = {};
+            if (inside && column < at.head_dim)
+                four = __ldcg(reinterpret_cast<const float4*>(acc + column));
+            stored.acc[i] = {four.x, four.y};
+            stored.acc[i + 1] = {four.z, four.w};
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < Columns / 2; ++i) {
+            const int column = 8 * i + at.lane % 4 * 2;
+            stored.acc[i] = {};
+            if (inside && column < at.head_dim) stored.acc[i].x = __ldcg(acc + column);
+            if (inside && column + 1 < at.head_dim) stored.acc[i].y = __ldcg(acc + column + 1);
+        }
+    }
+}
+
+/// Calls `take(index in the fragment, value)` for a row's values.
+template<bool Fours, int Columns, class Take>
+__device__ inline void for_each_stored(const stored_row<Columns>& stored, int r, int lane,
+                                       const Take& take) {
+#pragma unroll
+    for (int i = 0; i < Columns / 2; i += 2) {
+        float2 a = stored.acc[i];
+        float2 b = stored.acc[i + 1];
+        if constexpr (Fours) swap_columns(a, b, lane);
+        const int first = 4 * i + 2 * r;
+        take(first, a.x);
+        take(first + 1, a.y);
+        take(first + 4, b.x);
+        take(first + 5, b.y);
+    }
+}
+
+/// Reads the rows' state. The quad's sum goes to its first lane.
+template<bool Fours, int N>
 __device__ inline void load_state(float (&o)[N], row_state& rows, const fragment_place& at) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        if (at.row + 8 * r >= at.tokens) continue;
-        const std::int64_t index = at.first + at.row + 8 * r;
-        const float m = at.m[index];
-        rows.max[r] = m / at.scale;
-        const float factor = ptx::exp2(unit_exponent(m, offset_of(rows.max[r], at.scale_log2)));
-        rows.sum[r] = at.lane % 4 == 0 ? at.l[index] * factor : 0.F;
-        const float* acc = at.acc + index * at.head_dim;
-#pragma unroll
-        for (int i = 0; i < N / 4; ++i) {
-            const int column = 8 * i + at.lane % 4 * 2;
-            if (column >= at.head_dim) continue;
-            if constexpr (Even) {
-                const float2 two = *reinterpret_cast<const float2*>(acc + column);
-                o[4 * i + 2 * r] = two.x * factor;
-                o[4 * i + 2 * r + 1] = two.y * factor;
-            } else {
-                o[4 * i + 2 * r] = acc[column] * factor;
-                if (column + 1 < at.head_dim) o[4 * i + 2 * r + 1] = acc[column + 1] * factor;
-            }
-        }
+        stored_row<N / 2> stored;
+        read_row<Fours>(stored, r, at);
+        rows.max[r] = unscaled(stored.m, at.scale);
+        const float factor =
+            ptx::exp2(unit_exponent(stored.m, offset_of(rows.max[r], at.scale_log2)));
+        rows.sum[r] = at.lane % 4 == 0 ? stored.l * factor : 0.F;
+        for_each_stored<Fours>(stored, r, at.lane, [&](int i, float x) { o[i] = x * factor; });
     }
 }
 
-/// What the state in memory holds for a fragment of N values.
-template<int N>
-struct stored_state {
-    float m[2];
-    float l[2];
-    float2 acc[2][N / 4];
-};
-
-/// Reads it, all loads under way together. `Even` as above.
-template<bool Even, int N>
-__device__ inline void read_state(stored_state<N>& stored, const fragment_place& at) {
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-        const bool inside = at.row + 8 * r < at.tokens;
-        const std::int64_t index = at.first + at.row + 8 * r;
-        stored.m[r] = inside ? __ldcg(at.m + index) : -infinity;
-        stored.l[r] = inside ? __ldcg(at.l + index) : 0.F;
-        const float* acc = at.acc + index * at.head_dim;
-#pragma unroll
-        for (int i = 0; i < N / 4; ++i) {
-            const int column = 8 * i + at.lane % 4 * 2;
-            stored.acc[r][i] = {};
-            if (!inside || column >= at.head_dim) continue;
-            if constexpr (Even) {
-                stored.acc[r][i] = __ldcg(reinterpret_cast<const float2*>(acc + column));
-            } else {
-                stored.acc[r][i].x = __ldcg(acc + column);
-                if (column + 1 < at.head_dim) stored.acc[r][i].y = __ldcg(acc + column + 1);
-            }
-        }
-    }
-}
-
-/// Adds what was read to the rows' state.
-template<int N>
-__device__ inline void add_state(float (&o)[N], row_state& rows, const stored_state<N>& stored,
-                                 const fragment_place& at) {
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-        const float max = fmaxf(rows.max[r], stored.m[r] / at.scale);
-        const float offset = offset_of(max, at.scale_log2);
-        const float ours = ptx::exp2(__fmul_rn(rows.max[r], at.scale_log2) - offset);
-        const float theirs = ptx::exp2(unit_exponent(stored.m[r], offset));
-        rows.max[r] = max;
-        rows.sum[r] *= ours;
-        if (at.lane % 4 == 0) rows.sum[r] += stored.l[r] * theirs;
-#pragma unroll
-        for (int i = 0; i < N / 4; ++i) {
-            float* x = o + 4 * i + 2 * r;
-            x[0] = x[0] * ours + stored.acc[r][i].x * theirs;
-            x[1] = x[1] * ours + stored.acc[r][i].y * theirs;
-        }
-    }
+/// Adds a row's stored state to the rows' state. The quad's stored sum goes to its first lane.
+template<bool Fours, int N>
+__device__ inline void add_row(float (&o)[N], row_state& rows, const stored_row<N / 2>& stored,
+                               int r, const fragment_place& at) {
+    const float max = fmaxf(rows.max[r], unscaled(stored.m, at.scale));
+    const float offset = offset_of(max, at.scale_log2);
+    const float ours = ptx::exp2(__fmul_rn(rows.max[r], at.scale_log2) - offset);
+    const float theirs = ptx::exp2(unit_exponent(stored.m, offset));
+    rows.max[r] = max;
+    rows.sum[r] *= ours;
+    if (at.lane % 4 == 0) rows.sum[r] += stored.l * theirs;
+    for_each_stored<Fours>(stored, r, at.lane,
+                           [&](int i, float x) { o[i] = o[i] * ours + x * theirs; });
 }
 
 /// Writes the rows' state, the quad's sums added up.
-template<bool Even, int N>
+template<bool Fours, int N>
 __device__ inline void store_state(const float (&o)[N], const row_state& rows,
                                    const fragment_place& at) {
 #pragma unroll
@@ -193,26 +222,34 @@ __device__ inline void store_state(const float (&o)[N], const row_state& rows,
         float sum = rows.sum[r];
         sum += __shfl_xor_sync(0xFFFFFFFF, sum, 1);
         sum += __shfl_xor_sync(0xFFFFFFFF, sum, 2);
-        if (at.row + 8 * r >= at.tokens) continue;
+        const bool inside = at.row + 8 * r < at.tokens;
         const std::int64_t index = at.first + at.row + 8 * r;
         const float m = rows.max[r] * at.scale;
         const float factor = ptx::exp2(-unit_exponent(m, offset_of(rows.max[r], at.scale_log2)));
-        if (at.lane % 4 == 0) {
+        if (inside && at.lane % 4 == 0) {
             at.m[index] = m;
             at.l[index] = sum * factor;
         }
         float* acc = at.acc + index * at.head_dim;
+        const auto two = [&](int i) {
+            return make_float2(o[4 * i + 2 * r] * factor, o[4 * i + 2 * r + 1] * factor);
+        };
+        if constexpr (Fours) {
 #pragma unroll
-        for (int i = 0; i < N / 4; ++i) {
-            const int column = 8 * i + at.lane % 4 * 2;
-            if (column >= at.head_dim) continue;
-            const float2 two =
-                make_float2(o[4 * i + 2 * r] * factor, o[4 * i + 2 * r + 1] * factor);
-            if constexpr (Even) {
-                *reinterpret_cast<float2*>(acc + column) = two;
-            } else {
-                acc[column] = two.x;
-                if (column + 1 < at.head_dim) acc[column + 1] = two.y;
+            for (int i = 0; i < N / 4; i += 2) {
+                float2 a = two(i);
+                float2 b = two(i + 1);
+                swap_columns(a, b, at.lane);
+                const int column = four_columns(i, at.lane);
+                if (inside && column < at.head_dim)
+                    *reinterpret_cast<float4*>(acc + column) = make_float4(a.x, a.y, b.x, b.y);
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < N / 4; ++i) {
+                const int column = 8 * i + at.lane % 4 * 2;
+                if (inside && column < at.head_dim) acc[column] = two(i).x;
+                if (inside && column + 1 < at.head_dim) acc[column + 1] = two(i).y;
             }
         }
     }

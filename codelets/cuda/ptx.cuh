@@ -109,6 +109,13 @@ __device__ inline void wait_for_launches_before() {
 
 // ---------------------------------------------------------------- registers
 
+/// threadIdx.x, read anew each time: what follows from it is not kept in registers in between.
+__device__ inline int thread_index() {
+    int index;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+    return index;
+}
+
 template<int Count>
 __device__ inline void raise_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));

@@ -21,7 +21,8 @@
 ///  - Ping-pong: the warpgroups issue their products in turn, so that one's softmax runs under the
 ///    others' products.
 ///  - O, max and sum stay in registers over the whole list of key blocks; after the last, the fp32
-///    state (by then in L2) is added and written.
+///    state (by then in L2) is added and written. Where the rings are long enough the warpgroups
+///    work one step apart, so that one's end of a tile falls under the others' products.
 ///  - When the tiles do not fill the last wave, its tiles are worked in parts over the keys; the
 ///    warp that finishes a tile's last part adds the parts up, always in the same order.
 ///  - The stream's next launch begins on the multiprocessors that this one leaves (programmatic
@@ -50,6 +51,9 @@ struct tile_shape {
     /// before must have ended by then).
     static constexpr bool state_first = HeadDim > 192;
 
+    /// The warpgroups work one step apart; the first is then Groups − 1 ring slots ahead.
+    static constexpr bool staggered = Stages > Groups;
+
     /// Registers a thread, shared out by role from what the launch gives all warps alike.
     static constexpr int producer_registers = Groups == 3 ? 32 : 40;
     static constexpr int consumer_registers = Groups == 3 ? 160 : 232;
@@ -77,6 +81,7 @@ struct ring_position {
     std::uint32_t step = 0;
     [[nodiscard]] __device__ std::uint32_t slot() const { return step % Slots; }
     [[nodiscard]] __device__ std::uint32_t parity() const { return step / Slots % 2; }
+    [[nodiscard]] __device__ ring_position before() const { return {step - 1}; }
     __device__ void advance() { ++step; }
 };
 
@@ -270,8 +275,10 @@ __device__ inline void rescale(float (&o)[N], float2 factor) {
 /// registers then hold the sum of all parts, added in the order of the parts.
 template<class Shape, int N>
 __device__ inline bool combine_parts(float (&o)[N], row_state& rows, const launch_parameters& p,
-                                     const row_tile& tile, int group, int warp, int lane) {
+                                     const row_tile& tile, int group) {
     constexpr int quads = Shape::partial_quads;
+    const int warp = ptx::thread_index() % 128 / 32;
+    const int lane = ptx::thread_index() % 32;
     const int slot = (tile.split * Shape::groups + group) * 4 + warp; // of this warp's rows
     const auto place = [&](int part, int quad) {
         return p.partials +
@@ -291,7 +298,7 @@ __device__ inline bool combine_parts(float (&o)[N], row_state& rows, const launc
     __threadfence();
     if (lane == 0) p.arrivals[slot] = 0;
 
-    row_state all{{-infinity, -infinity}, {0.F, 0.F}};
+    row_state all;
     for (int part = 0; part < p.parts; ++part) {
         const float4 r = __ldcg(place(part, quads - 1));
         all.max[0] = fmaxf(all.max[0], r.x);
@@ -299,9 +306,7 @@ __device__ inline bool combine_parts(float (&o)[N], row_state& rows, const launc
     }
     const float offset[2] = {offset_of(all.max[0], p.scale_log2),
                              offset_of(all.max[1], p.scale_log2)};
-#pragma unroll
-    for (int i = 0; i < N; ++i)
-        o[i] = 0.F;
+    clear(o);
     for (int part = 0; part < p.parts; ++part) {
         const float4 r = __ldcg(place(part, quads - 1));
         const float factor[2] = {ptx::exp2(__fmul_rn(r.x, p.scale_log2) - offset[0]),
@@ -328,9 +333,9 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     // Through a shuffle the compiler knows that the whole warp agrees: descriptors stay uniform.
     const int group = __shfl_sync(0xFFFFFFFF, static_cast<int>(threadIdx.x) / 128 - 1, 0);
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int warp = static_cast<int>(threadIdx.x) % 128 / 32;
-    const int row = group * 64 + warp * 16 + lane / 4;
-
+    const auto row_of = [&](int thread) { // its upper row in the tile
+        return group * 64 + thread / 32 * 16 + thread % 32 / 4;
+    };
     const auto arrive = [&](std::uint64_t* barrier) {
         if (lane == 0) ptx::barrier_arrive(barrier);
     };
@@ -339,7 +344,16 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     const auto pass_turn = [&] {
         ptx::named_barrier_arrive(group == Shape::groups - 1 ? 1 : 2 + group, 256);
     };
+    // At the ends of tiles a warpgroup that has nothing to issue lets the others go on.
+    const auto skip_turn = [&] {
+        if constexpr (Shape::staggered) {
+            take_turn();
+            pass_turn();
+        }
+    };
     if (group == Shape::groups - 1) pass_turn();
+    for (int i = 0; i < group; ++i)
+        skip_turn();
 
     const auto query = [&] {
         return ptx::matrix_descriptor(ptx::shared_address(shared.query) + group * 64 * 128, 16);
@@ -353,8 +367,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
                                       Shape::key_panel_bytes);
     };
 
-    ring_position<Shape::stages> key;
-    ring_position<Shape::stages> value;
+    ring_position<Shape::stages> key; // the values are one step behind
     ring_position<2> tile_slot;
 
     float s[Shape::key_tile / 2];
@@ -364,30 +377,30 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
 
     const auto place = [&](const row_tile& tile) {
         const query_entry& block = p.queries[tile.query_block];
+        const int thread = ptx::thread_index() % 128;
         return fragment_place{.acc = block.acc,
                               .m = block.m,
                               .l = block.l,
                               .first = static_cast<std::int64_t>(tile.head) * block.tokens,
                               .tokens = block.tokens,
-                              .row = tile.row + row,
+                              .row = tile.row + row_of(thread),
                               .head_dim = p.head_dim,
-                              .lane = lane,
+                              .lane = thread % 32,
                               .scale = p.scale,
                               .scale_log2 = p.scale_log2};
     };
     const auto mask = [&](key_tile_mask visible) {
         if (group * 64 >= visible.clear) return;
-        // Worked out anew: kept in a register, the row costs spills at head_dim 256.
-        const int thread = static_cast<int>(threadIdx.x) % 128;
-        const int its_row = group * 64 + thread / 32 * 16 + thread % 32 / 4;
-        mask_scores(s, visible.keys - 1, visible.edge + its_row, thread % 32);
+        const int thread = ptx::thread_index() % 128;
+        mask_scores(s, visible.keys - 1, visible.edge + row_of(thread), thread % 32);
     };
 
     while (true) {
         ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
         if (shared.tiles[tile_slot.slot()].query_block < 0) break;
         int left = shared.tiles[tile_slot.slot()].key_tiles;
-        clear_state(o, rows);
+        clear(o);
+        rows = {};
         if constexpr (Shape::state_first) {
             const row_tile& tile = shared.tiles[tile_slot.slot()];
             ptx::wait_for_launches_before();
@@ -397,6 +410,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         ptx::barrier_wait(&shared.query_full[group], tile_slot.step % 2);
         if (left > 0) {
             ptx::barrier_wait(&shared.keys_full[key.slot()], key.parity());
+            clear(s); // or its registers would be kept over the end of the tile before
             take_turn();
             ptx::pin(s);
             ptx::products_begin();
@@ -415,6 +429,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             rescale<Shape::rescale_when_needed>(o, factor);
 
             while (--left > 0) {
+                const ring_position<Shape::stages> value = key.before();
                 ptx::barrier_wait(&shared.keys_full[key.slot()], key.parity());
                 take_turn();
                 ptx::pin(s);
@@ -440,41 +455,47 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
                 ptx::pin(o);
                 ptx::pin(weights);
                 arrive(&shared.values_empty[value.slot()]);
-                value.advance();
                 pack_weights<Element>(weights, s);
                 rescale<Shape::rescale_when_needed>(o, factor);
             }
 
+            const ring_position<Shape::stages> value = key.before();
             ptx::barrier_wait(&shared.values_full[value.slot()], value.parity());
             ptx::pin(o);
             ptx::pin(weights);
             ptx::products_begin();
             issue_values<Shape, Element>(o, weights, values(value.slot()));
             ptx::products_commit();
+            skip_turn();
             ptx::products_wait<0>();
             ptx::pin(o);
             arrive(&shared.values_empty[value.slot()]);
-            value.advance();
         } else {
             arrive(&shared.query_empty[group]);
         }
         const row_tile& tile = shared.tiles[tile_slot.slot()];
         ptx::wait_for_launches_before(); // the workspace and the state are theirs
-        const bool complete =
-            tile.split < 0 || combine_parts<Shape>(o, rows, p, tile, group, warp, lane);
+        const bool complete = tile.split < 0 || combine_parts<Shape>(o, rows, p, tile, group);
         const bool fresh = p.queries[tile.query_block].fresh;
-        if (complete && (fresh || tile.key_tiles > 0 || tile.split >= 0)) {
-            if (!Shape::state_first && !fresh) {
-                stored_state<Shape::head_dim / 2> stored;
-                read_state<true>(stored, place(tile));
-                add_state(o, rows, stored, place(tile));
-            }
-            store_state<true>(o, rows, place(tile));
+        const bool changed = complete && (fresh || tile.key_tiles > 0 || tile.split >= 0);
+        if (changed && !fresh && !Shape::state_first) {
+            stored_row<Shape::head_dim / 4> upper;
+            stored_row<Shape::head_dim / 4> lower;
+            read_row<true>(upper, 0, place(tile));
+            read_row<true>(lower, 1, place(tile));
+            skip_turn();
+            add_row<true>(o, rows, upper, 0, place(tile));
+            add_row<true>(o, rows, lower, 1, place(tile));
+        } else {
+            skip_turn();
         }
+        if (changed) store_state<true>(o, rows, place(tile));
         __syncwarp();
         arrive(&shared.tile_empty[tile_slot.slot()]);
         tile_slot.advance();
     }
+    for (int i = group; i < Shape::groups - 1; ++i)
+        skip_turn(); // the others are not done yet
 }
 
 // ---------------------------------------------------------------- kernel

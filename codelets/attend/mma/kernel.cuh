@@ -244,7 +244,7 @@ __global__ void __launch_bounds__(threads, HeadDim <= 128 ? 3 : 1)
                                .scale_log2 = p.scale_log2};
     float o[HeadDim / 2];
     row_state rows;
-    clear_state(o, rows);
+    clear(o);
     if (!q.fresh) load_state<false>(o, rows, place);
 
     while (!walk.done()) {
