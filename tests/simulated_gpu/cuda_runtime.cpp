@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include <dlfcn.h>
 #include <sys/mman.h>
 
 namespace cqsa::simulated {
@@ -77,7 +78,18 @@ state& all() {
     return instance;
 }
 
+// Programs that this one starts have simulated GPUs too.
+void pass_on_this_library() {
+    Dl_info library;
+    dladdr(reinterpret_cast<void*>(&pass_on_this_library), &library);
+    std::string folders(library.dli_fname);
+    folders.erase(folders.rfind('/'));
+    if (const char* others = std::getenv("LD_LIBRARY_PATH")) folders.append(":").append(others);
+    setenv("LD_LIBRARY_PATH", folders.c_str(), 1);
+}
+
 settings read_settings() {
+    pass_on_this_library();
     settings result;
     const char* text = std::getenv("CQSA_SIMULATED_GPU");
     if (text == nullptr) return result;
@@ -297,6 +309,14 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaDeviceReset() {
+    const std::lock_guard no_other(locking());
+    const std::lock_guard lock(all().mutex);
+    device& d = all().devices[static_cast<std::size_t>(current_device)];
+    for (const auto& [begin, bytes] : d.allocations)
+        munmap(const_cast<std::byte*>(begin), static_cast<std::size_t>(bytes));
+    d.allocations.clear();
+    d.used_bytes = 0;
+    all().pinned.clear();
     return cudaSuccess;
 }
 

@@ -32,7 +32,8 @@ struct settings {
 };
 
 /// Of the process; read from CQSA_SIMULATED_GPU ("gpus=1,memory_bytes=8e9,computes=0,…") when it is
-/// first asked for. Changed by tests before StarPU starts.
+/// first asked for. Changed by tests before StarPU starts; programs that this one starts know only
+/// the variable.
 settings& current();
 
 /// What another process takes of a device's memory, from now on.
