@@ -196,6 +196,7 @@ attend_report run_attention(StarpuContext& context, const operands& given, const
     report.measured.h2d_bytes = run->moved.h2d_bytes;
     report.measured.d2h_bytes = run->moved.d2h_bytes;
     report.workers = workers_of(context, *run);
+    report.warning = context.warning();
     return report;
 }
 

@@ -90,6 +90,8 @@ struct attend_report {
         double attend_flops = 0;   ///< … of so many flops
     };
     std::vector<worker> workers;
+    std::string
+        warning; ///< empty, or one sentence: what went wrong but did not keep it from ending
 };
 
 /// Exact attention O = softmax(scale · QKᵀ + mask) · V as a graph of StarPU tasks.

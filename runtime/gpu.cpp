@@ -5,15 +5,22 @@
 #include "codelets/attend/attend.hpp"
 
 #include <cuda_runtime_api.h>
+#else
+#include <dlfcn.h>
 #endif
 
 namespace cqsa {
 
 #ifdef CQSA_WITH_CUDA
 
-std::vector<gpu_facts> list_gpus() {
+int count_gpus() {
     int count = 0;
-    if (cudaGetDeviceCount(&count) != cudaSuccess) return {};
+    return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+std::vector<gpu_facts> list_gpus() {
+    const int count = count_gpus();
+    if (count == 0) return {};
     int device_before = 0;
     cudaGetDevice(&device_before);
     std::vector<gpu_facts> gpus;
@@ -51,6 +58,14 @@ std::string cuda_version_text() {
 }
 
 #else
+
+// StarPU may have CUDA all the same.
+int count_gpus() {
+    const auto count_devices =
+        reinterpret_cast<int (*)(int*)>(dlsym(RTLD_DEFAULT, "cudaGetDeviceCount"));
+    int count = 0;
+    return count_devices != nullptr && count_devices(&count) == 0 ? count : 0;
+}
 
 std::vector<gpu_facts> list_gpus() {
     return {};

@@ -23,6 +23,9 @@ struct gpu_facts {
 /// a device's free memory makes a CUDA context on it, which lasts as long as the process.
 std::vector<gpu_facts> list_gpus();
 
+/// How many CUDA devices StarPU sees here, even below a build without CUDA. Makes no context.
+int count_gpus();
+
 /// "13.0"; empty in a build without CUDA.
 std::string cuda_version_text();
 

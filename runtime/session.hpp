@@ -14,10 +14,10 @@ namespace cqsa {
 /// One call at a time; a Session may move between threads. While it lives, starpu_is_initialized()
 /// is true: an application that starts StarPU itself should do so before.
 ///
-/// On a machine's first start StarPU measures the bus and then resets the CUDA devices: what the
-/// process had on them, page-locked memory included, is lost. An application that uses CUDA itself
-/// makes its Session before, or has the bus measured beforehand by cqsa calibrate or StarPU's
-/// starpu_calibrate_bus.
+/// At a machine's first start StarPU's program starpu_calibrate_bus measures the bus. Where it is
+/// not installed or fails, StarPU measures in this process and then resets the CUDA devices: what
+/// the process had on them is lost, page-locked memory is locked no more, and
+/// attend_report::warning says so.
 class Session {
   public:
     /// options: workers, cpu_threads, device_bytes and trace_directory hold for the whole session.

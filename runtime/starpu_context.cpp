@@ -2,6 +2,7 @@
 #include "runtime/starpu_context.hpp"
 
 #include "codelets/block_pool.hpp"
+#include "runtime/bus_measurement.hpp"
 #include "runtime/environment.hpp"
 #include "runtime/gpu.hpp"
 
@@ -72,6 +73,7 @@ std::unique_ptr<CpuTeam> team_for(int cpu_worker, int threads) {
 // A StarPU that we started.
 struct StarpuContext::Instance {
     std::unique_ptr<CpuTeam> team;
+    std::string warning;
     bool tracing = false;
     bool hangs = false;
 
@@ -119,6 +121,7 @@ std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_setti
     if (conf.sched_policy_name == nullptr) {
         conf.sched_policy_name = conf.ncuda == 0 ? "prio" : "dmdas";
     }
+    const std::string warning = measure_bus_apart(conf);
     const int result = starpu_init(&conf);
     if (result == -ENODEV) {
         throw Error(error_code::device,
@@ -132,6 +135,7 @@ std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_setti
     }
     auto instance = std::make_shared<Instance>();
     starpu_pause();
+    instance->warning = warning;
     instance->tracing = !settings.trace_directory.empty();
     const std::vector<int> cpu_workers = workers_of(STARPU_CPU_WORKER);
     // A team only for a single worker: several already share the cores among them.
@@ -177,6 +181,10 @@ int StarpuContext::only_worker() const {
 
 CpuTeam* StarpuContext::team() const {
     return ours_ ? ours_->team.get() : own_team_.get();
+}
+
+std::string StarpuContext::warning() const {
+    return ours_ ? ours_->warning : std::string();
 }
 
 std::string StarpuContext::name_of(int worker) const {

@@ -46,6 +46,8 @@ class StarpuContext {
     /// The OpenMP team of the one CPU worker; null where each CPU worker works alone.
     [[nodiscard]] CpuTeam* team() const;
     [[nodiscard]] int cpu_team_threads() const { return team() != nullptr ? team()->threads() : 1; }
+    /// Empty, or one sentence: what went wrong at StarPU's start but does not keep it from working.
+    [[nodiscard]] std::string warning() const;
     /// "CPU (16 threads)", "CUDA 0.0 (NVIDIA H100 80GB HBM3 78.2 GiB 18)".
     [[nodiscard]] std::string name_of(int worker) const;
 

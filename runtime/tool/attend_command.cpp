@@ -97,6 +97,7 @@ void run_attend(const request& request) {
     const bool right = !verdict || explained(verdict->verified, verdict->bound);
     if (right) outputs.commit();
     say(request, "done", text_of(report.measured));
+    if (!report.warning.empty()) say(request, "warning", files::printable(report.warning));
     if (request.verbose)
         for (const auto& worker : report.workers)
             say(request, "worker",

@@ -67,6 +67,7 @@ class SimulatedGpu : public testing::Test {
     ~SimulatedGpu() override {
         simulated::current() = before_;
         simulated::take_memory(0, 0);
+        unsetenv("CQSA_SIMULATED_GPU");
         unsetenv("STARPU_HOSTNAME");
     }
 
@@ -233,6 +234,7 @@ attend_options strips_of(std::int64_t tokens, worker_set workers) {
 void make_two_slow_gpus() {
     simulated::current().gpus = 2;
     simulated::current().attend_flops_per_second = 2e11;
+    setenv("CQSA_SIMULATED_GPU", "gpus=2", 1); // for the program that measures their bus
     // What StarPU measures of their bus is kept apart from that of one GPU.
     setenv("STARPU_HOSTNAME", "two_gpus", 1);
 }
