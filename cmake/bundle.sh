@@ -35,8 +35,11 @@ rm -rf "$bundle" "$bundle.tar.gz"
 mkdir -p "$bundle"/{bin,lib}
 programs | xargs cp -t "$bundle/bin"
 starpu=$(libraries "$bundle/bin/cqsa" | grep /libstarpu)
-# Turns a trace into what people read, here for the trace's test; not in a StarPU without FxT.
-fxt_tool=$(PATH=${starpu%/*}/../bin:$PATH command -v starpu_fxt_tool) && cp "$fxt_tool" "$bundle/bin"
+# The library starts one at a machine's first start; the other turns a trace into what people read,
+# here for the trace's test, and is not in a StarPU without FxT.
+for tool in starpu_calibrate_bus starpu_fxt_tool; do
+    tool=$(PATH=${starpu%/*}/../bin:$PATH command -v $tool) && cp "$tool" "$bundle/bin"
+done
 libraries "$bundle"/bin/* | xargs cp -Lt "$bundle/lib"
 
 strip "$bundle"/{bin,lib}/*
