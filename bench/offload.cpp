@@ -128,13 +128,6 @@ class Offload {
                    options_.size.heads, options_.size.tokens, options_.size.head_dim,
                    name_of(options_.size.type), options_.size.causal ? "causal" : "dense",
                    report_["gpu"].get<std::string>(), making);
-        // At its first start on a machine StarPU measures the bus and then resets the devices,
-        // which would undo what follows.
-        attempt("StarPU", [&] {
-            attend_options request;
-            request.workers = options_.workers;
-            const Session session(request);
-        });
         attempt("load", [&] { load_kernels(options_.size); });
         if (options_.in_core) measure_resident();
         report_["pinned_by_caller"] = options_.pinned;
@@ -281,6 +274,7 @@ class Offload {
             if (least && free_before) row["observed_device_bytes"] = *free_before - *least;
         }
         row["first_seconds"] = last.measured.seconds;
+        if (!last.warning.empty()) fmt::print(out_, "{}\n", last.warning);
         std::vector<double> calls;
         std::vector<double> runs;
         std::vector<double> in_core;
