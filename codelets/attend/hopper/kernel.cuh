@@ -344,7 +344,9 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     const auto pass_turn = [&] {
         ptx::named_barrier_arrive(group == Shape::groups - 1 ? 1 : 2 + group, 256);
     };
-    // At the ends of tiles a warpgroup that has nothing to issue lets the others go on.
+    // At the ends of tiles a warpgroup that has nothing to issue lets the others go on. A tile
+    // takes two turns at least, also one without keys: so no warpgroup, two turns ahead at most,
+    // waits for a third tile's slot before the last has left the first's.
     const auto skip_turn = [&] {
         if constexpr (Shape::staggered) {
             take_turn();
@@ -472,6 +474,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             arrive(&shared.values_empty[value.slot()]);
         } else {
             arrive(&shared.query_empty[group]);
+            skip_turn();
         }
         const row_tile& tile = shared.tiles[tile_slot.slot()];
         ptx::wait_for_launches_before(); // the workspace and the state are theirs
