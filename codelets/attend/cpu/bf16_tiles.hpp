@@ -31,12 +31,16 @@ struct bf16_tiles : bf16_pairs {
         if constexpr (update) {
             rescale(x);
         }
-        for (std::int64_t r = 0; r < x.rows; r += 2 * edge) {
-            const bool tall = x.rows - r > edge;
-            if (x.vectors == 2) {
-                tall ? block<stride, update, 2, 2>(x, r) : block<stride, update, 1, 2>(x, r);
-            } else {
-                tall ? block<stride, update, 2, 1>(x, r) : block<stride, update, 1, 1>(x, r);
+        for (std::int64_t v = 0; v < x.vectors; v += 2) {
+            for (std::int64_t r = 0; r < x.rows; r += 2 * edge) {
+                const bool tall = x.rows - r > edge;
+                if (x.vectors - v >= 2) {
+                    tall ? block<stride, update, 2, 2>(x, r, v)
+                         : block<stride, update, 1, 2>(x, r, v);
+                } else {
+                    tall ? block<stride, update, 2, 1>(x, r, v)
+                         : block<stride, update, 1, 1>(x, r, v);
+                }
             }
         }
         if constexpr (!update) {
@@ -50,7 +54,7 @@ struct bf16_tiles : bf16_pairs {
             if (x.factor[r] == 1) {
                 continue;
             }
-            for (int v = 0; v < x.vectors; ++v) {
+            for (std::int64_t v = 0; v < x.vectors; ++v) {
                 float* to = x.c + r * x.ldc + v * V::width;
                 V::store(to, V::mul(V::load(to), V::broadcast(x.factor[r])));
             }
@@ -60,21 +64,21 @@ struct bf16_tiles : bf16_pairs {
     static void raise(const product<bf16_tiles>& x) {
         for (std::int64_t r = 0; r < x.rows; ++r) {
             float* const to = x.high + r * V::width;
-            for (int v = 0; v < x.vectors; ++v) {
+            for (std::int64_t v = 0; v < x.vectors; ++v) {
                 V::store(to, V::max(V::load(to), V::load(x.c + r * x.ldc + v * V::width)));
             }
         }
     }
 
-    /// `tall` x `wide` tiles of C.
+    /// `tall` x `wide` tiles of C from a row and a vector on.
     template<int stride, bool update, int tall, int wide>
-    static void block(const product<bf16_tiles>& x, std::int64_t first) {
+    static void block(const product<bf16_tiles>& x, std::int64_t row, std::int64_t vector) {
         constexpr std::int64_t a_bytes = std::int64_t{stride} * sizeof(unit);
         constexpr std::int64_t b_bytes = std::int64_t{V::panel_vectors} * V::width * sizeof(unit);
         const std::int64_t c_bytes = x.ldc * static_cast<std::int64_t>(sizeof(float));
-        const unit* a = x.a + first * stride;
-        const unit* b = x.b;
-        float* const c = x.c + first * x.ldc;
+        const unit* a = x.a + row * stride;
+        const unit* b = x.b + vector / V::panel_vectors * x.panel_units;
+        float* const c = x.c + row * x.ldc + vector * V::width;
         float* const low = c + edge * x.ldc;
         if constexpr (update) {
             Tiles::template load<0>(c, c_bytes);

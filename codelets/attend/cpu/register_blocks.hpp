@@ -8,7 +8,7 @@ namespace cqsa::cpu {
 namespace {
 
 /// One matrix product C[rows][vectors] = A[rows][k]·B[k][vectors] of an engine (engine.hpp): A in
-/// rows of `stride` units, B one panel, C in rows of ldc scalars. An *update* is C = factor·C + A·B
+/// rows of `stride` units, B in panels, C in rows of ldc scalars. An *update* is C = factor·C + A·B
 /// with a factor for each row. Any other product raises `high`, a vector for each row, to the row's
 /// vectors of C.
 template<class E>
@@ -18,17 +18,18 @@ struct product {
     const unit* a;
     std::int64_t rows;
     const unit* b;
+    std::int64_t panel_units; ///< from one panel of B to the next
     std::int64_t k;
     scalar* c;
     std::int64_t ldc;
-    int vectors;                    ///< 1 or panel_vectors
+    std::int64_t vectors;           ///< of a row of C
     const scalar* factor = nullptr; ///< of updates
     scalar* high = nullptr;         ///< of others
 };
 
-/// `rows` x `vectors` vectors of C, all in registers.
+/// `rows` rows of C from a row on, `vectors` vectors of a panel: all in registers.
 template<class E, int stride, int rows, int vectors, bool update>
-void register_block(const product<E>& of, std::int64_t first) {
+void register_block(const product<E>& of, std::int64_t row, std::int64_t panel_index) {
     using V = typename E::V;
     const product<E> x = of; // stores might change `of`, for all the compiler knows
     constexpr int panel = V::panel_vectors * V::width;
@@ -42,8 +43,9 @@ void register_block(const product<E>& of, std::int64_t first) {
             sum[r][v] = V::zero();
         }
     }
-    const typename E::unit* a = x.a + first * stride;
-    const typename E::unit* b = x.b;
+    const typename E::unit* a = x.a + row * stride;
+    const typename E::unit* b = x.b + panel_index * x.panel_units;
+#pragma GCC unroll 2
     for (std::int64_t i = 0; i < x.k; ++i, ++a, b += panel) {
         decltype(E::lanes(b)) right[vectors];
 #pragma GCC unroll 4
@@ -60,18 +62,18 @@ void register_block(const product<E>& of, std::int64_t first) {
             }
         }
     }
-    typename V::scalar* c = x.c + first * x.ldc;
+    typename V::scalar* c = x.c + row * x.ldc + panel_index * panel;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r, c += x.ldc) {
         if constexpr (update) {
             // The call's sums are added as a whole: errors grow with the calls, not with k.
-            const auto factor = V::broadcast(x.factor[first + r]);
+            const auto factor = V::broadcast(x.factor[row + r]);
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; ++v) {
                 sum[r][v] = V::fma(V::load(c + v * V::width), factor, sum[r][v]);
             }
         } else {
-            typename V::scalar* const to = x.high + (first + r) * V::width;
+            typename V::scalar* const to = x.high + (row + r) * V::width;
             auto high = V::load(to);
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; ++v) {
@@ -89,7 +91,7 @@ void register_block(const product<E>& of, std::int64_t first) {
 /// register_block for every number of rows up to V::row_block.
 template<class E>
 struct register_block_table {
-    void (*of_rows[E::V::row_block])(const product<E>&, std::int64_t);
+    void (*of_rows[E::V::row_block])(const product<E>&, std::int64_t, std::int64_t);
 };
 template<class E, int stride, int vectors, bool update, int... r>
 constexpr register_block_table<E> table_of(std::integer_sequence<int, r...> /*rows - 1*/) {
@@ -100,15 +102,18 @@ constexpr register_block_table<E> table_of(std::integer_sequence<int, r...> /*ro
 template<class E, int stride, bool update>
 void multiply_in_registers(const product<E>& x) {
     using V = typename E::V;
+    static_assert(V::panel_vectors == 2, "a panel is whole or one vector");
     constexpr std::make_integer_sequence<int, V::row_block> sizes;
     static constexpr auto narrow = table_of<E, stride, 1, update>(sizes);
-    static constexpr auto wide = table_of<E, stride, V::panel_vectors, update>(sizes);
-    const auto& table = x.vectors == 1 ? narrow : wide;
-    std::int64_t first = 0;
-    for (std::int64_t left = (x.rows + V::row_block - 1) / V::row_block; left > 0; --left) {
-        const std::int64_t n = (x.rows - first + left - 1) / left;
-        table.of_rows[n - 1](x, first);
-        first += n;
+    static constexpr auto wide = table_of<E, stride, 2, update>(sizes);
+    for (std::int64_t p = 0; 2 * p < x.vectors; ++p) {
+        const auto& table = x.vectors - 2 * p == 1 ? narrow : wide;
+        std::int64_t first = 0;
+        for (std::int64_t left = (x.rows + V::row_block - 1) / V::row_block; left > 0; --left) {
+            const std::int64_t n = (x.rows - first + left - 1) / left;
+            table.of_rows[n - 1](x, first, p);
+            first += n;
+        }
     }
 }
 

@@ -117,39 +117,35 @@ class Tile {
         for (std::int64_t i = 0; i < rows; ++i) {
             V::store(high_ + i * V::width, V::broadcast(-infinity));
         }
-        for (std::int64_t i = first; i < end; i += panel) {
-            E::template multiply<query_stride, false>(
-                {.a = q_ + r * query_stride,
-                 .rows = rows,
-                 .b = packed + layout.key_panel((t + i) / panel),
-                 .k = units_,
-                 .c = s_ + i,
-                 .ldc = stride,
-                 .vectors = vectors_of(end - i),
-                 .high = high_});
-        }
+        E::template multiply<query_stride, false>(
+            {.a = q_ + r * query_stride,
+             .rows = rows,
+             .b = packed + layout.key_panel((t + first) / panel),
+             .panel_units = layout.key_panel(1),
+             .k = units_,
+             .c = s_ + first,
+             .ldc = stride,
+             .vectors = vectors_of(end - first),
+             .high = high_});
     }
 
     /// acc[rows] = rescale·acc + P·V over the first `seen` keys from t on.
     void accumulate(const packed_layout<E>& layout, const unit* packed, std::int64_t t,
                     std::int64_t r, std::int64_t rows, std::int64_t seen) {
         const std::int64_t k = round_up((seen + E::pair - 1) / E::pair, E::depth);
-        for (std::int64_t c = 0; c < columns_; c += panel) {
-            E::template multiply<stride, true>(
-                {.a = reinterpret_cast<const unit*>(s_),
-                 .rows = rows,
-                 .b = packed + layout.value_panel(c / panel) + t / E::pair * panel,
-                 .k = k,
-                 .c = acc_ + r * columns_ + c,
-                 .ldc = columns_,
-                 .vectors = vectors_of(columns_ - c),
-                 .factor = rescale_});
-        }
+        E::template multiply<stride, true>(
+            {.a = reinterpret_cast<const unit*>(s_),
+             .rows = rows,
+             .b = packed + layout.value_panel(0) + t / E::pair * panel,
+             .panel_units = layout.value_panel(1) - layout.value_panel(0),
+             .k = k,
+             .c = acc_ + r * columns_,
+             .ldc = columns_,
+             .vectors = vectors_of(columns_),
+             .factor = rescale_});
     }
 
-    static int vectors_of(std::int64_t lanes) {
-        return static_cast<int>(smaller(V::panel_vectors, (lanes + V::width - 1) / V::width));
-    }
+    static std::int64_t vectors_of(std::int64_t lanes) { return (lanes + V::width - 1) / V::width; }
 
     /// Scores to weights, in place; updates m and l and leaves in `rescale` what acc is to be
     /// multiplied by. Row i sees the keys below diagonal + i; weights past them are 0. `high` holds
