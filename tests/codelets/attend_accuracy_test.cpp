@@ -99,6 +99,23 @@ INSTANTIATE_TEST_SUITE_P(All, Length,
                                     std::to_string(std::get<2>(tested.param));
                          });
 
+/// More keys than a tile takes, whose weights some kernels compute beside the next tile's scores.
+class ManyKeys : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, std::int64_t>> {};
+TEST_P(ManyKeys, AreExact) {
+    const auto [type, mask, d] = GetParam();
+    expect_accurate(attention_inputs(make_problem(type, mask, 37, 2600, d)), {37}, {2600});
+}
+INSTANTIATE_TEST_SUITE_P(All, ManyKeys,
+                         ::testing::Combine(::testing::ValuesIn(all_types),
+                                            ::testing::Values(mask_rule::none,
+                                                              mask_rule::causal_bottom_right),
+                                            ::testing::Values(16, 32, 64, 72, 128, 256)),
+                         [](const auto& tested) {
+                             return std::string(name_of(std::get<0>(tested.param))) + "_" +
+                                    mask_name(std::get<1>(tested.param)) + "_" +
+                                    std::to_string(std::get<2>(tested.param));
+                         });
+
 class Output : public ::testing::TestWithParam<std::tuple<data_type, mask_rule>> {};
 TEST_P(Output, IsWithinWhatTheProjectPromises) {
     const data_type type = std::get<0>(GetParam());

@@ -20,8 +20,10 @@ struct bf16_pairs {
     using unit = std::uint32_t;
     static constexpr int pair = 2;
     static constexpr int depth = 1;
-    static constexpr std::int64_t tile_rows = 16;
+    static constexpr std::int64_t tile_rows = 8;
     static constexpr std::int64_t tile_keys = 2048;
+    static constexpr std::int64_t tile_bytes = std::int64_t{512} << 10; ///< half of a near cache
+    static constexpr int tiles_in_flight = 2;
     static constexpr accuracy weights = accuracy::coarse;
 
     struct session {};

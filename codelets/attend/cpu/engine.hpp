@@ -23,6 +23,9 @@ struct widening_engine {
     /// them; many keys, since ends of rows take time.
     static constexpr std::int64_t tile_rows = 16;
     static constexpr std::int64_t tile_keys = 2048;
+    static constexpr std::int64_t tile_bytes = std::int64_t{4} << 20; ///< of keys and values
+    /// 2: the weights of a tile are computed while the next tile's scores are.
+    static constexpr int tiles_in_flight = 1;
     static constexpr accuracy weights = sizeof(Element) == 2 ? accuracy::coarse : accuracy::fine;
 
     /// Lives on a thread while it multiplies.
