@@ -49,7 +49,7 @@ struct machine {
     std::int64_t host_bytes = std::numeric_limits<std::int64_t>::max(); ///< budget beside the
                                                                         ///< caller's arrays
     rates cpu_rates;
-    rates device_rates{.load_seconds = 8e-5,
+    rates device_rates{.load_seconds = 6e-5,
                        .strip_seconds = 3e-4,
                        .pin_bytes_per_second = 2e9,
                        .shortest_task_seconds = 1e-4};
