@@ -4,6 +4,7 @@
 #include "codelets/block_pool.hpp"
 #include "codelets/run.hpp"
 #include "planner/make_plan.hpp"
+#include "planner/memory_model.hpp"
 #include "runtime/graph.hpp"
 #include "runtime/machine.hpp"
 #include "runtime/operands.hpp"
@@ -66,6 +67,13 @@ struct arrangement {
     std::int64_t workspace_bytes = 0; ///< on each GPU
     residency kept;                   ///< on each GPU
 };
+
+// The worker that the plan counts on alone, though a CPU beside it may take tasks, too, should the
+// GPU turn out to be slow; −1: it counts on several.
+int lone_worker(const StarpuContext& context, const machine& node) {
+    const std::vector<int>& ids = node.devices > 0 ? context.cuda_workers() : context.cpu_workers();
+    return workers(node) == 1 && ids.size() == 1 ? ids.front() : -1;
+}
 
 // Takes the plan's device memory on every GPU; false when one of them has less.
 bool reserve(const StarpuContext& context, const arrangement& run) {
@@ -143,8 +151,8 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
         pinned->wait_for_first_steps();
     }
     auto graph = std::make_unique<Graph>(
-        given, arranged.plan, *run, arranged.where, context.only_worker(), arranged.workspace_bytes,
-        arranged.kept.key_blocks, stall_seconds(options, arranged.plan));
+        given, arranged.plan, *run, arranged.where, lone_worker(context, arranged.node),
+        arranged.workspace_bytes, arranged.kept.key_blocks, stall_seconds(options, arranged.plan));
     try {
         graph->execute(tell);
     } catch (const Graph::Stalled&) {

@@ -71,11 +71,11 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
 }
 
 Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-             int only_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
+             int lone_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
              double stall_seconds)
     : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where),
-      one_worker_(only_worker >= 0),
-      memory_node_(one_worker_ ? starpu_worker_get_memory_node(only_worker) : STARPU_MAIN_RAM),
+      one_worker_(lone_worker >= 0),
+      memory_node_(one_worker_ ? starpu_worker_get_memory_node(lone_worker) : STARPU_MAIN_RAM),
       key_buffers_(key_buffers), stall_limit_(stall_seconds) {
     if (workspace_bytes > 0) {
         workspace_.reset(register_workspace(workspace_bytes));

@@ -32,11 +32,11 @@ namespace cqsa {
 /// `max_tasks` submitted tasks have not ended, so the graph itself stays small at any length.
 class Graph {
   public:
-    /// where: starpu_task::where of every task. only_worker: the one that takes them all; −1: there
-    /// are several. workspace_bytes: of an attend task on a GPU, which has key_buffers buffers for
-    /// K with V. stall_seconds: see Stalled.
+    /// where: starpu_task::where of every task. lone_worker: the one that takes them all, or all
+    /// but a few; −1: there are several. workspace_bytes: of an attend task on a GPU, which has
+    /// key_buffers buffers for K with V. stall_seconds: see Stalled.
     Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-          int only_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
+          int lone_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
           double stall_seconds);
     ~Graph();
     Graph(const Graph&) = delete;

@@ -174,11 +174,6 @@ std::int32_t StarpuContext::where() const {
                                      (cuda_workers_.empty() ? 0U : STARPU_CUDA));
 }
 
-int StarpuContext::only_worker() const {
-    if (cpu_workers_.size() + cuda_workers_.size() != 1) return -1;
-    return cpu_workers_.empty() ? cuda_workers_.front() : cpu_workers_.front();
-}
-
 CpuTeam* StarpuContext::team() const {
     return ours_ ? ours_->team.get() : own_team_.get();
 }

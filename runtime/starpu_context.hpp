@@ -41,8 +41,6 @@ class StarpuContext {
     [[nodiscard]] const std::vector<int>& cuda_workers() const { return cuda_workers_; }
     /// starpu_task::where for tasks that any of these workers may run.
     [[nodiscard]] std::int32_t where() const;
-    /// The worker that takes all tasks; −1: there are several.
-    [[nodiscard]] int only_worker() const;
     /// The OpenMP team of the one CPU worker; null where each CPU worker works alone.
     [[nodiscard]] CpuTeam* team() const;
     [[nodiscard]] int cpu_team_threads() const { return team() != nullptr ? team()->threads() : 1; }

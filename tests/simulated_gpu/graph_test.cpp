@@ -265,6 +265,17 @@ TEST_F(SimulatedGpu, SharesStripsBetweenSlowGpusAndTheCpu) {
     EXPECT_GT(tasks_of(report, "CUDA"), 0);
 }
 
+TEST_F(SimulatedGpu, SharesStripsBetweenASlowGpuAndTheCpu) {
+    simulated::current().attend_flops_per_second = 1e9;
+    attention_case x(bf16_problem(1, 8'000, mask_rule::causal_top_left));
+
+    const attend_report report = x.run(strips_of(384, worker_set::all));
+
+    expect_exact(x);
+    EXPECT_GT(tasks_of(report, "CPU"), 0);
+    EXPECT_GT(tasks_of(report, "CUDA"), 0);
+}
+
 TEST_F(SimulatedGpu, LeavesOutACpuThatWouldHoldUpTheGpu) {
     // Only time passes on the GPU, so that it is as fast as a real one.
     simulated::current().computes = false;
