@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench/measure_offload.sh FOLDER [STEP…]
 # Measures, on a machine with one GPU, what the table and the picture "time against device memory" are
-# made of, and leaves JSON and tables in FOLDER; about six minutes on one H100. Steps, in order:
+# made of, all with page-locked arrays, and leaves JSON and tables in FOLDER; about six minutes on one
+# H100. Steps, in order:
 #   budgets  1M tokens, head_dim 64, f16, causal: the planner's choice at budgets from 64 MiB up
 #   cudnn    the same with PyTorch: in-core, and from and to host memory (needs PyTorch)
 #   authors  the same with the authors' package at two caps (needs stream-cqsa)
@@ -21,6 +22,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 mkdir -p "$folder"
 bench=bin/cqsa_bench
 [[ -x $bench ]] || bench=build/release/bench/cqsa_bench
+offload=("$bench" offload --pinned)
 python=${CQSA_PYTHON:-python3}
 
 run() { # run NAME SECONDS COMMAND…: its output goes to the terminal and to FOLDER/NAME.txt
@@ -38,8 +40,8 @@ eighth() { # eighth TOKENS_IN_MI HEAD_DIM: MiB
 }
 
 budgets() {
-    run budgets 110 $bench offload --tokens 1Mi --type f16 --verify 16 --limit-seconds 90 \
-        --device-memory 128MiB,512MiB,64MiB,96MiB,256MiB,1GiB,2662MiB,8GiB
+    run budgets 110 "${offload[@]}" --tokens 1Mi --type f16 --verify 8 --limit-seconds 90 \
+        --device-memory 128MiB,96MiB,776MiB,256MiB,64MiB,2662MiB,8GiB
 }
 
 cudnn() {
@@ -51,23 +53,23 @@ authors() {
 }
 
 small() {
-    run small 30 $bench offload --tokens 64Ki --device-memory all,2GiB --rounds 9 --verify 64
+    run small 30 "${offload[@]}" --tokens 64Ki --device-memory all,2GiB --rounds 9 --verify 64
 }
 
 compare() {
-    run compare 150 $bench offload --tokens 1Mi --type f16 --compare --rounds 0 --limit-seconds 120 \
+    run compare 150 "${offload[@]}" --tokens 1Mi --type f16 --compare --rounds 0 --limit-seconds 120 \
         --device-memory 128MiB,512MiB,2GiB
 }
 
 sizes() {
     local dim
     for dim in 64 128; do
-        run "1m_$dim" 40 $bench offload --tokens 1Mi --dim "$dim" --device-memory "$(eighth 1 "$dim")"
-        run "1m_${dim}_dense" 60 $bench offload --tokens 1Mi --dim "$dim" --dense --rounds 0 \
+        run "1m_$dim" 40 "${offload[@]}" --tokens 1Mi --dim "$dim" --device-memory "$(eighth 1 "$dim")"
+        run "1m_${dim}_dense" 60 "${offload[@]}" --tokens 1Mi --dim "$dim" --dense --rounds 0 \
             --device-memory "$(eighth 1 "$dim")"
-        run "2m_$dim" 60 $bench offload --tokens 2Mi --dim "$dim" --rounds 0 \
+        run "2m_$dim" 60 "${offload[@]}" --tokens 2Mi --dim "$dim" --rounds 0 \
             --device-memory "$(eighth 2 "$dim")"
-        run "512k_$dim" 30 $bench offload --tokens 512Ki --dim "$dim" --rounds 3 \
+        run "512k_$dim" 30 "${offload[@]}" --tokens 512Ki --dim "$dim" --rounds 3 \
             --device-memory "$(($(eighth 1 "$dim" | tr -d MiB) / 2))MiB"
     done
 }
