@@ -23,8 +23,10 @@ struct attention_values {
 };
 
 /// The oracle: softmax attention in float64 from its definition, in two passes over each row, from
-/// the elements as the tensors hold them (that is, rounded to their type). p.heads, p.head_dim and
-/// the lengths are taken from the tensors; p gives the mask. Cost: tokens · kv_tokens · head_dim.
+/// the elements as the tensors hold them (that is, rounded to their type). Sums over keys are sums
+/// of partial ones, so that its rounding errors hardly grow with the length. p.heads, p.head_dim
+/// and the lengths are taken from the tensors; p gives the mask. Cost: tokens · kv_tokens ·
+/// head_dim.
 inline attention_values attention_oracle(const problem& p, double scale, const Tensor& q,
                                          const Tensor& k, const Tensor& v) {
     const std::int64_t n = q.tokens();
@@ -38,6 +40,8 @@ inline attention_values attention_oracle(const problem& p, double scale, const T
     std::vector<double> values(static_cast<std::size_t>(kn * d));
     std::vector<double> acc(static_cast<std::size_t>(d));
     std::vector<double> magnitude(static_cast<std::size_t>(d));
+    constexpr std::int64_t part_keys = 256;
+    std::vector<double> part(static_cast<std::size_t>(d)); // of acc
     for (std::int64_t b = 0; b < q.batch(); ++b) {
         for (std::int64_t h = 0; h < q.heads(); ++h) {
             for (std::int64_t t = 0; t < kn; ++t) {
@@ -65,12 +69,21 @@ inline attention_values attention_oracle(const problem& p, double scale, const T
                 double l = 0;
                 std::fill(acc.begin(), acc.end(), 0.0);
                 std::fill(magnitude.begin(), magnitude.end(), 0.0);
-                for (std::int64_t t = 0; t < visible && m != -INFINITY; ++t) {
-                    const double weight = std::exp(s[t] - m);
-                    l += weight;
+                for (std::int64_t t = 0; t < visible && m != -INFINITY;) {
+                    const std::int64_t end = std::min(t + part_keys, visible);
+                    double l_part = 0;
+                    std::fill(part.begin(), part.end(), 0.0);
+                    for (; t < end; ++t) {
+                        const double weight = std::exp(s[t] - m);
+                        l_part += weight;
+                        for (std::int64_t e = 0; e < d; ++e) {
+                            part[e] += weight * values[t * d + e];
+                            magnitude[e] += weight * std::abs(values[t * d + e]);
+                        }
+                    }
+                    l += l_part;
                     for (std::int64_t e = 0; e < d; ++e) {
-                        acc[e] += weight * values[t * d + e];
-                        magnitude[e] += weight * std::abs(values[t * d + e]);
+                        acc[e] += part[e];
                     }
                 }
                 out.m.push_back(m);
