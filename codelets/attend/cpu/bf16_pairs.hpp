@@ -22,6 +22,7 @@ struct bf16_pairs {
     static constexpr int depth = 1;
     static constexpr std::int64_t tile_rows = 8;
     static constexpr std::int64_t tile_keys = 2048;
+    static constexpr std::int64_t sum_keys = tile_keys;
     static constexpr std::int64_t tile_bytes = std::int64_t{512} << 10; ///< half of a near cache
     static constexpr int tiles_in_flight = 2;
     static constexpr accuracy weights = accuracy::coarse;

@@ -16,6 +16,7 @@ struct bf16_tiles : bf16_pairs {
     static constexpr int depth = 16;
     static constexpr std::int64_t tile_rows = 64;
     static constexpr std::int64_t tile_keys = 512;
+    static constexpr std::int64_t sum_keys = tile_keys;
     static constexpr std::int64_t tile_bytes = std::int64_t{4} << 20;
     static constexpr int tiles_in_flight = 1;
     static constexpr std::int64_t edge = 16;

@@ -23,6 +23,8 @@ struct widening_engine {
     /// them; many keys, since ends of rows take time.
     static constexpr std::int64_t tile_rows = 16;
     static constexpr std::int64_t tile_keys = 2048;
+    /// Keys that P·V adds up in one go: rounding errors grow with the root of that.
+    static constexpr std::int64_t sum_keys = sizeof(Element) == 2 ? tile_keys : 512;
     static constexpr std::int64_t tile_bytes = std::int64_t{4} << 20; ///< of keys and values
     /// 2: the weights of a tile are computed while the next tile's scores are.
     static constexpr int tiles_in_flight = 1;

@@ -194,16 +194,23 @@ class Tile {
             const scalar sum = weights_.finish_row(i, tile.visible(i), round_up(seen, panel));
             l_[tile.r + i] = l_[tile.r + i] * rescale_[i] + sum;
         }
-        E::template multiply<stride, true>(
-            {.a = reinterpret_cast<const unit*>(tile.s),
-             .rows = tile.rows,
-             .b = packed + layout.value_panel(0) + tile.t / E::pair * panel,
-             .panel_units = layout.value_panel(1) - layout.value_panel(0),
-             .k = round_up((seen + E::pair - 1) / E::pair, E::depth),
-             .c = acc_ + tile.r * columns_,
-             .ldc = columns_,
-             .vectors = vectors_of(columns_),
-             .factor = rescale_});
+        constexpr std::int64_t most = E::sum_keys / E::pair;
+        const std::int64_t units = round_up((seen + E::pair - 1) / E::pair, E::depth);
+        for (std::int64_t first = 0; first < units; first += most) {
+            E::template multiply<stride, true>(
+                {.a = reinterpret_cast<const unit*>(tile.s) + first,
+                 .rows = tile.rows,
+                 .b = packed + layout.value_panel(0) + (tile.t / E::pair + first) * panel,
+                 .panel_units = layout.value_panel(1) - layout.value_panel(0),
+                 .k = smaller(most, units - first),
+                 .c = acc_ + tile.r * columns_,
+                 .ldc = columns_,
+                 .vectors = vectors_of(columns_),
+                 .factor = rescale_});
+            for (std::int64_t i = 0; i < tile_lanes; ++i) {
+                rescale_[i] = 1; // once is enough
+            }
+        }
     }
 
     static std::int64_t vectors_of(std::int64_t lanes) { return (lanes + V::width - 1) / V::width; }
