@@ -131,6 +131,7 @@ __device__ inline void swap_columns(float2& a, float2& b, int lane) {
 /// swapped.
 template<int Columns>
 struct stored_row {
+    static_assert(Columns % 4 == 0, "pairs of blocks, of which a lane has two columns each");
     float m;
     float l;
     float2 acc[Columns / 2];

@@ -81,6 +81,8 @@ json json_of(const attend_report& report, const std::optional<verification>& ver
         out["workers"].push_back({{"name", worker.name},
                                   {"tasks", worker.tasks},
                                   {"busy_seconds", worker.busy_seconds}});
+    out["warning"] = nullptr;
+    if (!report.warning.empty()) out["warning"] = report.warning;
     return out;
 }
 

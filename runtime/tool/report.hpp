@@ -21,7 +21,7 @@ using json = nlohmann::ordered_json;
 
 /// schema, version, problem, plan, predicted.
 json json_of(const plan& plan);
-/// The same, with measured, verify (null when not asked for) and workers.
+/// The same, with measured, verify (null when not asked for), workers and warning (null: none).
 json json_of(const attend_report& report, const std::optional<verification>& verified);
 /// schema, version, processors.
 json json_of(const std::vector<processor_calibration>& measured);

@@ -186,6 +186,7 @@ TEST(results, json_has_the_promised_names) {
     }
     EXPECT_GT(report.at("measured").at("seconds"), 0);
     EXPECT_TRUE(report.at("measured").at("context_bytes").is_number_integer());
+    EXPECT_TRUE(report.at("warning").is_null());
     EXPECT_EQ(report.at("verify").at("rows"), 3);
     for (const char* name : {"max_abs_error", "rel_error", "lse_max_abs_error"})
         EXPECT_TRUE(report.at("verify").at(name).is_number()) << name;
