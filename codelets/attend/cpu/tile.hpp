@@ -194,21 +194,28 @@ class Tile {
             const scalar sum = weights_.finish_row(i, tile.visible(i), round_up(seen, panel));
             l_[tile.r + i] = l_[tile.r + i] * rescale_[i] + sum;
         }
-        constexpr std::int64_t most = E::sum_keys / E::pair;
         const std::int64_t units = round_up((seen + E::pair - 1) / E::pair, E::depth);
-        for (std::int64_t first = 0; first < units; first += most) {
+        const auto add = [&](std::int64_t first, std::int64_t k) {
             E::template multiply<stride, true>(
                 {.a = reinterpret_cast<const unit*>(tile.s) + first,
                  .rows = tile.rows,
                  .b = packed + layout.value_panel(0) + (tile.t / E::pair + first) * panel,
                  .panel_units = layout.value_panel(1) - layout.value_panel(0),
-                 .k = smaller(most, units - first),
+                 .k = k,
                  .c = acc_ + tile.r * columns_,
                  .ldc = columns_,
                  .vectors = vectors_of(columns_),
                  .factor = rescale_});
-            for (std::int64_t i = 0; i < tile_lanes; ++i) {
-                rescale_[i] = 1; // once is enough
+        };
+        if constexpr (E::sum_keys == tile_keys) {
+            add(0, units);
+        } else {
+            constexpr std::int64_t most = E::sum_keys / E::pair;
+            for (std::int64_t first = 0; first < units; first += most) {
+                add(first, smaller(most, units - first));
+                for (std::int64_t i = 0; i < tile_lanes; ++i) {
+                    rescale_[i] = 1; // once is enough
+                }
             }
         }
     }
