@@ -195,27 +195,20 @@ class Tile {
             l_[tile.r + i] = l_[tile.r + i] * rescale_[i] + sum;
         }
         const std::int64_t units = round_up((seen + E::pair - 1) / E::pair, E::depth);
-        const auto add = [&](std::int64_t first, std::int64_t k) {
+        constexpr std::int64_t most = E::sum_keys / E::pair;
+        for (std::int64_t first = 0; first < units; first += most) {
             E::template multiply<stride, true>(
                 {.a = reinterpret_cast<const unit*>(tile.s) + first,
                  .rows = tile.rows,
                  .b = packed + layout.value_panel(0) + (tile.t / E::pair + first) * panel,
                  .panel_units = layout.value_panel(1) - layout.value_panel(0),
-                 .k = k,
+                 .k = smaller(most, units - first),
                  .c = acc_ + tile.r * columns_,
                  .ldc = columns_,
                  .vectors = vectors_of(columns_),
                  .factor = rescale_});
-        };
-        if constexpr (E::sum_keys == tile_keys) {
-            add(0, units);
-        } else {
-            constexpr std::int64_t most = E::sum_keys / E::pair;
-            for (std::int64_t first = 0; first < units; first += most) {
-                add(first, smaller(most, units - first));
-                for (std::int64_t i = 0; i < tile_lanes; ++i) {
-                    rescale_[i] = 1; // once is enough
-                }
+            for (std::int64_t i = 0; i < tile_lanes; ++i) {
+                rescale_[i] = 1; // once is enough
             }
         }
     }
