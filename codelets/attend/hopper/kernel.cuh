@@ -53,6 +53,7 @@ struct tile_shape {
 
     /// The warpgroups work one step apart; the first is then Groups − 1 ring slots ahead.
     static constexpr bool staggered = Stages > Groups;
+    static_assert(!staggered || Groups <= 3, "a tile takes two turns, see skip_turn");
 
     /// Registers a thread, shared out by role from what the launch gives all warps alike.
     static constexpr int producer_registers = Groups == 3 ? 32 : 40;
