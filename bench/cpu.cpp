@@ -199,12 +199,13 @@ nlohmann::json measure_bandwidths(const cpu_options& options) {
 void run_cpu(const cpu_options& options) {
     std::FILE* out = table_output(options);
     nlohmann::json report = machine();
-    TorchPeer torch(options.torch ? options.peers : "", options.threads);
+    TorchPeer torch(options.torch ? options.peers : "", "torch_cpu.py",
+                    std::to_string(options.threads));
     fmt::print(out, "{}, {}, {} threads; [1, {}, {}, dim]\n",
                report["processor"].get<std::string>(), name_of(selected_isa()), options.threads,
                options.heads, options.tokens);
     if (!torch.version().empty()) {
-        fmt::print(out, "PyTorch {}\n", torch.version());
+        fmt::print(out, "{}\n", torch.version());
     } else if (options.torch) {
         fmt::print(stderr, "{}\n", torch.why());
     }

@@ -208,7 +208,8 @@ void run_graph(const graph_options& options) {
     const bool with_torch = options.torch && options.workers == worker_set::cpu;
     std::optional<double> peer_seconds;
     {
-        TorchPeer torch(with_torch ? options.peers : "", omp_get_max_threads());
+        TorchPeer torch(with_torch ? options.peers : "", "torch_cpu.py",
+                        std::to_string(omp_get_max_threads()));
         if (with_torch && torch.version().empty()) fmt::print(stderr, "{}\n", torch.why());
         torch.attend_seconds(options.size);
         peer_seconds = torch.attend_seconds(options.size);

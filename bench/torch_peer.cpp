@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <spawn.h>
+#include <sstream>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +25,10 @@ std::string peers_folder() {
     return std::filesystem::exists(bundled) ? bundled.string() : CQSA_BENCH_PEERS;
 }
 
-TorchPeer::TorchPeer(const std::string& folder, int threads) : why_(advice) {
+TorchPeer::TorchPeer(const std::string& folder, const std::string& script,
+                     const std::string& argument)
+    : why_(advice) {
+    if (folder.empty()) return;
     int down[2] = {-1, -1};
     int up[2] = {-1, -1};
     if (pipe2(down, O_CLOEXEC) != 0 || pipe2(up, O_CLOEXEC) != 0) {
@@ -37,9 +41,9 @@ TorchPeer::TorchPeer(const std::string& folder, int threads) : why_(advice) {
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     const char* chosen = std::getenv("CQSA_PYTHON");
     std::string python = chosen == nullptr ? "python3" : chosen;
-    std::string script = folder + "/torch_cpu.py";
-    std::string count = std::to_string(threads);
-    char* arguments[] = {python.data(), script.data(), count.data(), nullptr};
+    std::string path = folder + "/" + script;
+    std::string option = argument;
+    char* arguments[] = {python.data(), path.data(), option.data(), nullptr};
     const int failed = posix_spawnp(&child_, python.c_str(), &actions, nullptr, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(down[0]);
@@ -81,13 +85,22 @@ std::optional<std::string> TorchPeer::ask(const std::string& line) {
     return text;
 }
 
-std::optional<double> TorchPeer::attend_seconds(const attend_case& x) {
-    if (version_.empty()) {
-        return std::nullopt;
-    }
+std::map<std::string, double> TorchPeer::attend_times(const attend_case& x) {
+    std::map<std::string, double> found;
+    if (version_.empty()) return found;
     const auto answer = ask(fmt::format("attend {} {} {} {} {}", name_of(x.type), x.heads, x.tokens,
                                         x.head_dim, x.causal ? 1 : 0));
-    return answer ? std::optional(std::stod(*answer)) : std::nullopt;
+    std::istringstream words(answer.value_or(""));
+    std::string name;
+    double seconds = 0;
+    while (words >> name >> seconds)
+        found[name] = seconds;
+    return found;
+}
+
+std::optional<double> TorchPeer::attend_seconds(const attend_case& x) {
+    const std::map<std::string, double> times = attend_times(x);
+    return times.empty() ? std::nullopt : std::optional(times.begin()->second);
 }
 
 } // namespace cqsa::bench

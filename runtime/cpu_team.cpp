@@ -95,14 +95,18 @@ void CpuTeam::bind() {
 }
 
 std::string cpu_model() {
-    const hwloc_topology_t topology = load_topology();
-    std::string name;
-    if (const hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0)) {
-        const char* model = hwloc_obj_get_info_by_name(package, "CPUModel");
-        if (model != nullptr) name = model;
-    }
-    hwloc_topology_destroy(topology);
-    return name;
+    // Reading the topology takes milliseconds, and each attention asks.
+    static const std::string model = [] {
+        const hwloc_topology_t topology = load_topology();
+        std::string name;
+        if (const hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0)) {
+            const char* found = hwloc_obj_get_info_by_name(package, "CPUModel");
+            if (found != nullptr) name = found;
+        }
+        hwloc_topology_destroy(topology);
+        return name;
+    }();
+    return model;
 }
 
 int usable_cores() {

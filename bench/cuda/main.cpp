@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rates of the CUDA codelets with all data on the GPU, beside those that bench/peers/torch_gpu.py
-// measured in the same session.
-// usage: cqsa_bench_cuda [--only cells,f32,lists,state,quorum,graph,small,memory] [--peers
-// FILE.json]
-//                        [--json FILE.json]
+// Rates of the CUDA codelets with all data on the GPU, beside their peers.
 #include "bench/cuda/cases.hpp"
 #include "bench/cuda/device.hpp"
+#include "bench/torch_peer.hpp"
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -22,76 +20,94 @@ using nlohmann::json;
 
 constexpr std::int64_t k1024 = 1024;
 
+struct cuda_options {
+    std::vector<std::string> only{"cells",  "f32",   "lists", "state",
+                                  "quorum", "graph", "small", "memory"};
+    std::vector<std::int64_t> dims{32, 64, 96, 128, 192, 256};
+    int rounds = 1;
+    bool peers = true;
+    std::string json;
+};
+
+double median(std::vector<double> values) {
+    const auto middle = values.begin() + std::ssize(values) / 2;
+    std::ranges::nth_element(values, middle);
+    return *middle;
+}
+
 class Report {
   public:
-    explicit Report(const std::string& peers) {
-        if (!peers.empty()) {
-            for (const json& row : json::parse(std::ifstream(peers))) {
-                peers_[key(row)] = row;
-            }
-        }
+    explicit Report(const cuda_options& options)
+        : options_(options), peer_(options.peers ? peers_folder() : "", "torch_gpu.py") {
+        if (options.peers)
+            std::printf("%s\n", (peer_.version().empty() ? peer_.why() : peer_.version()).c_str());
     }
 
-    /// A cell of the main table, with the peers' rates where they were measured.
+    /// A cell of the main table, ours and the peers in turn: medians over the rounds, and of their
+    /// ratios.
     void cell(const attention_case& c) {
-        json row = {{"case", "cell"},
-                    {"dim", c.head_dim},
-                    {"heads", c.heads},
-                    {"tokens", c.tokens},
-                    {"causal", c.causal},
-                    {"type", c.type == data_type::bf16  ? "bfloat16"
-                             : c.type == data_type::f16 ? "float16"
-                                                        : "float32"},
-                    {"ours", attention_rate(c)}};
-        std::printf("%-9s d=%-3ld H=%-2ld %4ldK %-6s  ours %5.0f",
+        const attend_case same{c.type, c.heads, c.tokens, c.head_dim, c.causal};
+        std::vector<double> ours;
+        std::map<std::string, std::vector<double>> peers;
+        std::vector<double> ratios;
+        for (int i = 0; i < options_.rounds; ++i) {
+            ours.push_back(attention_rate(c));
+            double best = 0;
+            for (const auto& [name, seconds] : peer_.attend_times(same)) {
+                peers[name].push_back(1e-12 * same.flops() / seconds);
+                best = std::max(best, peers[name].back());
+            }
+            if (best > 0) ratios.push_back(ours.back() / best);
+        }
+        json row = {{"case", "cell"},      {"dim", c.head_dim},
+                    {"heads", c.heads},    {"tokens", c.tokens},
+                    {"causal", c.causal},  {"type", std::string(name_of(c.type))},
+                    {"ours", median(ours)}};
+        std::printf("%-4s d=%-3ld H=%-2ld %4ldK %-6s  ours %5.0f",
                     row["type"].get<std::string>().c_str(), c.head_dim, c.heads, c.tokens / k1024,
                     c.causal ? "causal" : "dense", row["ours"].get<double>());
-        double best = 0;
-        const auto peer = peers_.find(key(row));
-        for (const char* name : {"cudnn", "fa2", "fa3", "efficient"}) {
-            if (peer != peers_.end() && peer->second.contains(name)) {
-                const double rate = peer->second[name];
-                row[name] = rate;
-                best = std::max(best, rate);
-                std::printf("  %s %4.0f", name, rate);
-            }
+        for (const auto& [name, rates] : peers) {
+            row[name] = median(rates);
+            std::printf("  %s %4.0f", name.c_str(), median(rates));
         }
-        if (best > 0) {
-            row["ratio"] = row["ours"].get<double>() / best;
-            std::printf("  ratio to the best %.2f", row["ratio"].get<double>());
+        if (!ratios.empty()) {
+            row["ratio"] = median(ratios);
+            std::printf("  ratio to the best %.2f", median(ratios));
         }
         std::printf("\n");
-        std::fflush(stdout);
-        rows_.push_back(row);
+        add(std::move(row));
     }
 
     /// A figure beside the one it is measured against.
     void ratio(const std::string& name, double value, double against, const char* unit) {
-        rows_.push_back({{"case", name}, {"value", value}, {"against", against}, {"unit", unit}});
         std::printf("%-58s %6.0f of %6.0f %s: %.3f\n", name.c_str(), value, against, unit,
                     value / against);
-        std::fflush(stdout);
+        add({{"case", name}, {"value", value}, {"against", against}, {"unit", unit}});
     }
 
-    void write(const std::string& path) const {
-        if (!path.empty()) {
-            std::ofstream(path) << rows_.dump(1) << '\n';
-        }
+    [[nodiscard]] bool wants(const char* group) const {
+        return std::ranges::find(options_.only, group) != options_.only.end();
+    }
+    [[nodiscard]] bool wants(std::int64_t head_dim) const {
+        return std::ranges::find(options_.dims, head_dim) != options_.dims.end();
     }
 
   private:
-    static std::string key(const json& row) {
-        return row["type"].get<std::string>() + std::to_string(row["dim"].get<int>()) + "," +
-               std::to_string(row["heads"].get<int>()) + "," +
-               std::to_string(row["tokens"].get<long>()) + "," +
-               std::to_string(static_cast<int>(row["causal"].get<bool>()));
+    /// Rows are kept as they come; the machine may be taken away.
+    void add(json row) {
+        std::fflush(stdout);
+        rows_.push_back(std::move(row));
+        if (!options_.json.empty()) std::ofstream(options_.json) << rows_.dump(1) << '\n';
     }
-    std::map<std::string, json> peers_;
+
+    const cuda_options& options_;
+    TorchPeer peer_;
     json rows_ = json::array();
 };
 
 void cells(Report& report) {
     for (const std::int64_t dim : {64, 128}) {
+        if (!report.wants(dim)) continue;
         for (const std::int64_t heads : {8, 32}) {
             for (const std::int64_t tokens : {16 * k1024, 64 * k1024, 128 * k1024}) {
                 for (const bool causal : {true, false}) {
@@ -108,6 +124,7 @@ void cells(Report& report) {
         }
     }
     for (const std::int64_t dim : {32, 96, 192, 256}) {
+        if (!report.wants(dim)) continue;
         for (const std::int64_t tokens : {16 * k1024, 64 * k1024}) {
             for (const bool causal : {true, false}) {
                 report.cell(
@@ -119,6 +136,7 @@ void cells(Report& report) {
 
 void cells_f32(Report& report) {
     for (const std::int64_t dim : {64, 128}) {
+        if (!report.wants(dim)) continue;
         for (const bool causal : {true, false}) {
             report.cell({.type = data_type::f32,
                          .head_dim = dim,
@@ -208,43 +226,41 @@ void memory(Report& report) {
     }
 }
 
-int run(int argc, char** argv) {
-    std::string only = "cells,f32,lists,state,quorum,graph,small,memory";
-    std::string peers;
-    std::string path;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const std::string option = argv[i];
-        (option == "--only" ? only : option == "--peers" ? peers : path) = argv[i + 1];
-    }
-    const auto wanted = [&](const char* name) { return only.find(name) != std::string::npos; };
-    Report report(peers);
-    if (wanted("memory")) {
-        memory(report);
-    }
+void run(const cuda_options& options) {
+    Report report(options);
+    if (report.wants("memory")) memory(report);
     for (const std::int64_t dim : {64, 128}) {
-        if (wanted("lists")) {
-            lists(report, dim);
-        }
-        if (wanted("state")) {
-            state(report, dim);
-        }
-        if (wanted("quorum")) {
-            quorum(report, dim);
-        }
-        if (wanted("graph")) {
-            graph(report, dim);
-        }
-        if (wanted("small")) {
-            small(report, dim);
-        }
+        if (!report.wants(dim)) continue;
+        if (report.wants("lists")) lists(report, dim);
+        if (report.wants("state")) state(report, dim);
+        if (report.wants("quorum")) quorum(report, dim);
+        if (report.wants("graph")) graph(report, dim);
+        if (report.wants("small")) small(report, dim);
     }
-    if (wanted("cells")) {
-        cells(report);
-    }
-    if (wanted("f32")) {
-        cells_f32(report);
-    }
-    report.write(path);
+    if (report.wants("cells")) cells(report);
+    if (report.wants("f32")) cells_f32(report);
+}
+
+int parse_and_run(int argc, char** argv) {
+    cuda_options options;
+    CLI::App app("Rates of the CUDA codelets with all data on the GPU, beside those of PyTorch "
+                 "(run by $CQSA_PYTHON or python3) and FlashAttention-3 (wheel fa3-fwd).",
+                 "cqsa_bench_cuda");
+    app.add_option("--only", options.only, "Groups of cases")
+        ->delimiter(',')
+        ->check(CLI::IsMember(options.only))
+        ->capture_default_str();
+    app.add_option("--dims", options.dims, "Head dimensions")
+        ->delimiter(',')
+        ->check(CLI::IsMember(options.dims))
+        ->capture_default_str();
+    app.add_option("--rounds", options.rounds, "Measurements of each cell, ours and peers in turn")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_flag("!--no-peers", options.peers, "Ours alone");
+    app.add_option("--json", options.json, "Write the report to FILE, after each row");
+    CLI11_PARSE(app, argc, argv);
+    run(options);
     return 0;
 }
 
@@ -253,7 +269,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     try {
-        return cqsa::bench::run(argc, argv);
+        return cqsa::bench::parse_and_run(argc, argv);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "cqsa_bench_cuda: %s\n", error.what());
         return 1;

@@ -3,7 +3,7 @@
 
 Usage: torch_cpu.py THREADS, then one question a line on stdin, one answer a line on stdout:
   version                                    the version
-  attend TYPE HEADS TOKENS HEAD_DIM CAUSAL   seconds of one scaled_dot_product_attention
+  attend TYPE HEADS TOKENS HEAD_DIM CAUSAL   "torch SECONDS" of one scaled_dot_product_attention
 Each answer is of the second of two calls, so that the first takes what starting costs."""
 import functools
 import sys
@@ -26,10 +26,10 @@ torch.set_num_threads(int(sys.argv[1]))
 for line in sys.stdin:
     question, *case = line.split()
     if question == "version":
-        print(torch.__version__, flush=True)
+        print("PyTorch", torch.__version__, flush=True)
         continue
     call = attention(*case)
     call()
     begin = time.perf_counter()
     call()
-    print(time.perf_counter() - begin, flush=True)
+    print("torch", time.perf_counter() - begin, flush=True)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forward rates of the peers with all data on the GPU: FlashAttention-2 and cuDNN through PyTorch, and
-FlashAttention-3 where the wheel fa3-fwd is on the path (bf16 only, head_dim up to 256).
+"""Attention with all data on the GPU by others, one case a question: FlashAttention-2 and cuDNN
+through PyTorch (for f32 its memory-efficient kernel), and FlashAttention-3 where the wheel fa3-fwd is
+on the path (bf16 only).
 
-Prints one line a cell and, with --json FILE, writes a list of
-{"dim", "heads", "tokens", "causal", "type", "fa2", "cudnn", "fa3"} with rates in TFLOP/s, counted as
-4·tokens²·heads·dim (half of it when causal)."""
-import argparse
-import json
+Usage: torch_gpu.py, then one question a line on stdin, one answer a line on stdout:
+  version                                    what there is
+  attend TYPE HEADS TOKENS HEAD_DIM CAUSAL   NAME SECONDS of each that takes the case"""
+import importlib.metadata
 import statistics
+import sys
 import time
 
 import torch
@@ -15,21 +16,30 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 try:
     from fa3_fwd_interface import flash_attn_func as fa3
-except Exception as reason:  # the wheel is optional
+except Exception:  # the wheel is optional
     fa3 = None
-    print("fa3 is not measured:", str(reason)[:120])
+
+TYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}
+BACKENDS = {"f32": {"efficient": SDPBackend.EFFICIENT_ATTENTION}}
+BACKENDS["f16"] = BACKENDS["bf16"] = {"cudnn": SDPBackend.CUDNN_ATTENTION,
+                                      "fa2": SDPBackend.FLASH_ATTENTION}
 
 
-def seconds(call, repetitions):
-    """Median time of a call, by events, after a pause (the GPU's clock follows its temperature and
-    power) and two warm-ups."""
+def version():
+    found = f"PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
+    return found + (f", fa3-fwd {importlib.metadata.version('fa3-fwd')}" if fa3 else "")
+
+
+def seconds(call, flops):
+    """As cqsa_bench_cuda measures: the median time of a call, by events, after a pause (the GPU's
+    clock follows its temperature and power) and two warm-ups."""
     torch.cuda.synchronize()
     time.sleep(0.25)
     for _ in range(2):
         call()
     torch.cuda.synchronize()
     times = []
-    for _ in range(repetitions):
+    for _ in range(3 if flops > 4e13 else 7):
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         call()
@@ -39,62 +49,33 @@ def seconds(call, repetitions):
     return statistics.median(times)
 
 
-def cell(dim, heads, tokens, causal, dtype, kv_heads):
-    torch.manual_seed(0)
-    q = torch.randn(1, heads, tokens, dim, device="cuda", dtype=dtype)
-    k, v = (torch.randn(1, kv_heads, tokens, dim, device="cuda", dtype=dtype) for _ in range(2))
+def answers(type_name, heads, tokens, dim, causal):
     flops = 4 * tokens**2 * heads * dim * (0.5 if causal else 1)
-    repetitions = 3 if flops > 4e13 else 7
-    rates = {}
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, heads, tokens, dim, device="cuda", dtype=TYPES[type_name])
+               for _ in range(3))
+    found = {}
+
+    def measure(name, call):
+        try:
+            found[name] = seconds(call, flops)
+        except Exception:  # does not take the case
+            pass
+
     sdpa = torch.nn.functional.scaled_dot_product_attention
-    for name, backend in (("fa2", SDPBackend.FLASH_ATTENTION), ("cudnn", SDPBackend.CUDNN_ATTENTION),
-                          ("efficient", SDPBackend.EFFICIENT_ATTENTION)):
-        if (name == "efficient") != (dtype == torch.float32):
-            continue
-        try:
-            with sdpa_kernel([backend]):
-                rates[name] = flops / 1e12 / seconds(
-                    lambda: sdpa(q, k, v, is_causal=causal, enable_gqa=heads != kv_heads),
-                    repetitions)
-        except Exception as reason:
-            print(f"{name} failed: {str(reason)[:80]}")
-    if fa3 and dtype == torch.bfloat16:
-        try:
-            q, k, v = (x.transpose(1, 2).contiguous() for x in (q, k, v))
-            rates["fa3"] = flops / seconds(lambda: fa3(q, k, v, causal=causal), repetitions) / 1e12
-        except Exception as reason:
-            print(f"fa3 failed: {str(reason)[:80]}")
-    return rates
+    for name, backend in BACKENDS[type_name].items():
+        with sdpa_kernel([backend]):
+            measure(name, lambda: sdpa(q, k, v, is_causal=causal))
+    if fa3 and type_name == "bf16":
+        q, k, v = (x.transpose(1, 2).contiguous() for x in (q, k, v))
+        measure("fa3", lambda: fa3(q, k, v, causal=causal))
+    return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dims", type=int, nargs="+", default=[64, 128])
-    parser.add_argument("--heads", type=int, nargs="+", default=[8])
-    parser.add_argument("--kv-heads", type=int, default=0)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[16384, 65536])
-    parser.add_argument("--types", nargs="+", default=["bfloat16"])
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    print(torch.cuda.get_device_name(), "torch", torch.__version__, "cudnn",
-          torch.backends.cudnn.version())
-    rows = []
-    for dim in options.dims:
-        for dtype in options.types:
-            for heads in options.heads:
-                for tokens in options.tokens:
-                    for causal in (True, False):
-                        rates = cell(dim, heads, tokens, causal, getattr(torch, dtype),
-                                     options.kv_heads or heads)
-                        rows.append({"dim": dim, "heads": heads, "tokens": tokens, "causal": causal,
-                                     "type": dtype, **rates})
-                        print(f"d={dim} H={heads} N={tokens} {'causal' if causal else 'dense '} "
-                              f"{dtype}: "
-                              + " ".join(f"{k} {v:.0f}" for k, v in rates.items()), flush=True)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(rows, file, indent=1)
-
-
-if __name__ == "__main__":
-    main()
+for line in sys.stdin:
+    question, *case = line.split()
+    if question == "version":
+        print(version(), flush=True)
+        continue
+    times = answers(case[0], *(int(n) for n in case[1:4]), case[4] == "1")
+    print(" ".join(f"{name} {time}" for name, time in times.items()), flush=True)
