@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
-#include <set>
 #include <utility>
 
 namespace cqsa {
@@ -20,6 +19,7 @@ namespace {
 constexpr std::int64_t max_tasks = 512;
 constexpr std::chrono::milliseconds poll_interval{100};
 constexpr std::int64_t attends_ahead = 3;
+constexpr std::int64_t attends_in_sight = 12;
 // Merges release memory and complete results, so they go before attention that is ready too.
 constexpr int attend_priority = 0;
 constexpr int merge_priority = 1;
@@ -304,18 +304,20 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
     std::vector<starpu_data_handle_t> dropped;
     {
         const std::lock_guard lock(mutex_);
-        std::set<starpu_data_handle_t> in_hand;
         // StarPU may have evicted some by itself.
         std::erase_if(fetched_keys_, [this](starpu_data_handle_t keys) {
             return starpu_data_is_on_node(keys, memory_node_) == 0;
         });
+        const std::vector<starpu_data_handle_t> read = unended_.at(ended_attend).keys;
+        unended_.erase(ended_attend);
+        const auto end = keep_keys(ended_attend + attends_in_sight);
         // Notes that these keys are on the GPU, and makes room for them.
         const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
             for (const starpu_data_handle_t key : keys) {
                 if (std::ranges::find(fetched_keys_, key) != fetched_keys_.end()) continue;
                 if (std::ssize(fetched_keys_) >= key_buffers_) {
                     const auto idle = std::ranges::find_if(
-                        fetched_keys_, [&](auto x) { return !in_hand.contains(x); });
+                        fetched_keys_, [&](auto x) { return !kept_keys_.contains(x); });
                     if (idle != fetched_keys_.end()) {
                         dropped.push_back(*idle);
                         fetched_keys_.erase(idle);
@@ -324,18 +326,16 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
                 fetched_keys_.push_back(key);
             }
         };
+        note(read);
+        for (auto one = unended_.begin(); one != end; ++one) {
+            auto& [attend, next] = *one;
+            if (attend > ended_attend + attends_ahead) break;
+            if (std::exchange(next.fetched, true)) continue;
+            wanted.insert(wanted.end(), next.keys.begin(), next.keys.end());
+            note(next.keys);
+        }
         const auto last = unended_.find(ended_attend + attends_ahead);
         if (last != unended_.end()) queries = last->second.queries;
-        note(unended_.at(ended_attend).keys);
-        unended_.erase(ended_attend);
-        for (auto& [attend, read] : unended_) {
-            if (attend > ended_attend + attends_ahead) break;
-            in_hand.insert(read.keys.begin(), read.keys.end());
-            if (std::ssize(in_hand) > key_buffers_) break; // StarPU would evict states
-            if (std::exchange(read.fetched, true)) continue;
-            wanted.insert(wanted.end(), read.keys.begin(), read.keys.end());
-            note(read.keys);
-        }
     }
     for (const starpu_data_handle_t keys : dropped) {
         if (starpu_data_evict_from_node(keys, memory_node_) == 0) continue;
@@ -347,6 +347,24 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
         starpu_data_idle_prefetch_on_node(query, memory_node_, 1);
     for (const starpu_data_handle_t keys : wanted)
         starpu_data_prefetch_on_node(keys, memory_node_, 1);
+}
+
+std::map<std::int64_t, Graph::reads>::iterator Graph::keep_keys(std::int64_t last_attend) {
+    std::set<starpu_data_handle_t> kept;
+    const auto is_new = [&kept](starpu_data_handle_t key) { return !kept.contains(key); };
+    auto one = unended_.begin();
+    for (; one != unended_.end() && one->first <= last_attend; ++one) {
+        const std::vector<starpu_data_handle_t>& keys = one->second.keys;
+        // More than there are buffers would make StarPU evict states.
+        if (std::ssize(kept) + std::ranges::count_if(keys, is_new) > key_buffers_) break;
+        kept.insert(keys.begin(), keys.end());
+    }
+    for (const starpu_data_handle_t key : kept_keys_)
+        if (!kept.contains(key)) starpu_data_set_wt_mask(key, 0);
+    for (const starpu_data_handle_t key : kept)
+        starpu_data_set_wt_mask(key, 1U << memory_node_);
+    kept_keys_ = std::move(kept);
+    return one;
 }
 
 template<class Key>

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -87,6 +88,17 @@ class Graph {
     /// does not know that what was fetched for a task to come is needed more than what the last one
     /// has read.
     void fetch_ahead(std::int64_t ended_attend);
+    struct reads {
+        std::vector<starpu_data_handle_t> queries;
+        std::vector<starpu_data_handle_t> keys;
+        bool fetched = false; ///< their transfers have been asked for
+    };
+    /// Keeps on the GPU the keys of the attend tasks to come, up to `last_attend`, as far as there
+    /// are buffers, and no others; returns the first task beyond. Where StarPU wants a buffer of
+    /// another size and all of those are in use, it evicts whatever it has not used for longest,
+    /// which helps nobody. It leaves alone what is to be written through to the node, which keys,
+    /// only read, never are.
+    std::map<std::int64_t, reads>::iterator keep_keys(std::int64_t last_attend);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>
@@ -140,14 +152,10 @@ class Graph {
     std::condition_variable changed_;
     std::int64_t ended_ = 0;
     double ended_flops_ = 0;
-    std::vector<std::int64_t> finished_blocks_; ///< finalized, not yet released
-    struct reads {
-        std::vector<starpu_data_handle_t> queries;
-        std::vector<starpu_data_handle_t> keys;
-        bool fetched = false; ///< their transfers have been asked for
-    };
+    std::vector<std::int64_t> finished_blocks_;      ///< finalized, not yet released
     std::map<std::int64_t, reads> unended_;          ///< attend tasks, by their number
     std::vector<starpu_data_handle_t> fetched_keys_; ///< on the GPU, the first fetched first
+    std::set<starpu_data_handle_t> kept_keys_;       ///< see keep_keys
 };
 
 } // namespace cqsa
