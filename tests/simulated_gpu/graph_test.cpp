@@ -276,6 +276,18 @@ TEST_F(SimulatedGpu, SharesStripsBetweenASlowGpuAndTheCpu) {
     EXPECT_GT(tasks_of(report, "CUDA"), 0);
 }
 
+TEST_F(SimulatedGpu, LoadsKeysAsOftenAsPredicted) {
+    // Only time passes on the GPU, so that it is as fast as a real one.
+    simulated::current().computes = false;
+    attention_case x(bf16_problem(4, 40'000, mask_rule::causal_top_left));
+    attend_options options = on_gpus(12 * mebibyte);
+
+    const attend_report report = x.run(options);
+
+    const auto predicted = static_cast<double>(report.plan.predicted.h2d_bytes);
+    EXPECT_NEAR(static_cast<double>(report.measured.h2d_bytes), predicted, 0.02 * predicted);
+}
+
 TEST_F(SimulatedGpu, LeavesOutACpuThatWouldHoldUpTheGpu) {
     // Only time passes on the GPU, so that it is as fast as a real one.
     simulated::current().computes = false;

@@ -479,6 +479,9 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         }
         const row_tile& tile = shared.tiles[tile_slot.slot()];
         ptx::wait_for_launches_before(); // the workspace and the state are theirs
+        // All warps of a group wait for their turn at the same place, so before one of them alone
+        // adds up the parts of its rows.
+        if (tile.split >= 0) skip_turn();
         const bool complete = tile.split < 0 || combine_parts<Shape>(o, rows, p, tile, group);
         const bool fresh = p.queries[tile.query_block].fresh;
         const bool changed = complete && (fresh || tile.key_tiles > 0 || tile.split >= 0);
@@ -487,10 +490,10 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             stored_row<Shape::head_dim / 4> lower;
             read_row<true>(upper, 0, place(tile));
             read_row<true>(lower, 1, place(tile));
-            skip_turn();
+            if (tile.split < 0) skip_turn();
             add_row<true>(o, rows, upper, 0, place(tile));
             add_row<true>(o, rows, lower, 1, place(tile));
-        } else {
+        } else if (tile.split < 0) {
             skip_turn();
         }
         if (changed) store_state<true>(o, rows, place(tile));
@@ -500,6 +503,8 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     }
     for (int i = group; i < Shape::groups - 1; ++i)
         skip_turn(); // the others are not done yet
+    // None leaves while another waits for its turn.
+    ptx::named_barrier_sync(1 + Shape::groups, 128 * Shape::groups);
 }
 
 // ---------------------------------------------------------------- kernel
