@@ -4,7 +4,7 @@
 #include "planner/block_bytes.hpp"
 
 #include <algorithm>
-#include <map>
+#include <array>
 
 namespace cqsa {
 namespace {
@@ -41,28 +41,38 @@ block_counts count_blocks(const plan& plan, std::int64_t strips) {
             .merged_states = merged ? std::min<std::int64_t>(2, blocks) : 0};
 }
 
+/// What a run holds on a device, by kind of handle. Some may be of the same size, or none.
+std::array<device_buffers, 5> buffers_by_kind(const plan& plan, const machine& machine,
+                                              const block_counts& counts) {
+    const buffer_sizes sizes(plan);
+    return {{{sizes.query, counts.strip_queries},
+             {sizes.state, counts.strip_states + counts.merged_states},
+             {sizes.key, counts.segment_keys},
+             {sizes.result, counts.results},
+             {workspace_bytes(machine.device_workspace, plan), 1}}};
+}
+
 /// All buffers of a run, by size.
 std::vector<device_buffers> buffers_for(const plan& plan, const machine& machine,
                                         const block_counts& counts) {
-    const buffer_sizes sizes(plan);
-    std::map<std::int64_t, std::int64_t> count_of;
-    count_of[sizes.query] += counts.strip_queries;
-    count_of[sizes.state] += counts.strip_states + counts.merged_states;
-    count_of[sizes.key] += counts.segment_keys;
-    count_of[sizes.result] += counts.results;
-    count_of[workspace_bytes(machine.device_workspace, plan)] += 1;
-    count_of.erase(0);
+    std::array<device_buffers, 5> kinds = buffers_by_kind(plan, machine, counts);
+    std::ranges::sort(kinds, {}, &device_buffers::bytes);
     std::vector<device_buffers> buffers;
-    for (const auto& [bytes, count] : count_of) {
-        if (count > 0) buffers.push_back({bytes, count});
+    for (const device_buffers& kind : kinds) {
+        if (kind.bytes == 0 || kind.count == 0) continue;
+        if (!buffers.empty() && buffers.back().bytes == kind.bytes) {
+            buffers.back().count += kind.count;
+        } else {
+            buffers.push_back(kind);
+        }
     }
     return buffers;
 }
 
-std::int64_t total_bytes(const std::vector<device_buffers>& buffers, const machine& machine) {
+std::int64_t total_bytes(const plan& plan, const machine& machine, const block_counts& counts) {
     std::int64_t bytes = 0;
-    for (const device_buffers& one : buffers)
-        bytes += one.count * padded_bytes(one.bytes);
+    for (const device_buffers& kind : buffers_by_kind(plan, machine, counts))
+        bytes += kind.count * padded_bytes(kind.bytes);
     return rounded_up(bytes, machine.device_page_bytes);
 }
 
@@ -97,14 +107,14 @@ working_set device_working_set(const plan& plan, const machine& machine) {
     set.results_bytes = counts.results * sizes.result;
     set.merges_bytes = counts.merged_states * sizes.state;
     set.workspace_bytes = workspace_bytes(machine.device_workspace, plan);
-    set.allocated_bytes = total_bytes(buffers_for(plan, machine, counts), machine);
+    set.allocated_bytes = total_bytes(plan, machine, counts);
     return set;
 }
 
 residency device_residency(const plan& plan, const machine& machine) {
     block_counts counts = count_blocks(plan, strips_per_device(plan, machine));
     const auto bytes_with = [&](const block_counts& kept) {
-        return total_bytes(buffers_for(plan, machine, kept), machine);
+        return total_bytes(plan, machine, kept);
     };
     const auto keep = [&](const block_counts& more) {
         if (bytes_with(more) > machine.device_bytes) return false;
