@@ -112,9 +112,7 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
         run.plan = make_plan(problem, run.node, run.request);
         if (!with_gpus) return last.emplace(run);
         run.where = context.where();
-        run.workspace_bytes =
-            gpu_workspace_bytes(problem, run.node.device_bytes,
-                                starpu_worker_get_devid(context.cuda_workers().front()));
+        run.workspace_bytes = device_working_set(run.plan, run.node).workspace_bytes;
         run.kept = device_residency(run.plan, run.node);
         if (reserve(context, run)) return last.emplace(run);
         options.device_bytes = run.plan.predicted.device_bytes / 10 * 9;

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::int64_t max_tasks = 512;
 constexpr std::chrono::milliseconds poll_interval{100};
+// Attend tasks whose operands are fetched, and more whose keys stay where they already are.
 constexpr std::int64_t attends_ahead = 3;
 constexpr std::int64_t attends_in_sight = 12;
 // Merges release memory and complete results, so they go before attention that is ready too.

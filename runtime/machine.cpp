@@ -60,6 +60,19 @@ void add_cpu(machine& node, const problem& problem, int threads) {
     };
 }
 
+#ifdef CQSA_WITH_CUDA
+// Device memory to give attend beside its operands: all it can use, but at most a sixteenth of the
+// budget, which matters more to the strips.
+std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t device_bytes,
+                                 const cuda::gpu_kind& gpu) {
+    return with_task_of(problem, 1, 1, [&](const attend_task& task) -> std::int64_t {
+        const auto most = static_cast<std::int64_t>(cuda::attend_workspace_limit(task, gpu));
+        constexpr auto least = static_cast<std::int64_t>(cuda::attend_workspace_minimum);
+        return std::max(least, std::min(most, device_bytes / 16 / least * least));
+    });
+}
+#endif
+
 void add_gpus(machine& node, const problem& problem, int count, const gpu_facts& gpu,
               std::int64_t bytes) {
     node.devices = count;
@@ -67,6 +80,14 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.device_rates = assumed_gpu_rates(problem, gpu);
     use_stored_rates(node.device_rates, gpu_identity(gpu, count), problem, 0);
     node.multiprocessors = gpu.multiprocessors;
+#ifdef CQSA_WITH_CUDA
+    const cuda::gpu_kind kind{gpu.major, gpu.multiprocessors};
+    const std::int64_t workspace = gpu_workspace_bytes(problem, bytes, kind);
+    node.device_workspace = [workspace](const auto&...) { return workspace; };
+    node.alignment = with_task_of(problem, 1, 1, [&](const attend_task& task) {
+        return cuda::attend_block_multiple(task, kind);
+    });
+#endif
 }
 
 std::int64_t host_budget(const attend_options& options) {
@@ -104,33 +125,10 @@ std::string gpus_unsupported(const StarpuContext& context, const problem& proble
     return {};
 }
 
-std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t device_bytes, int device) {
-    return with_task_of(problem, 1, 1, [&](const attend_task& task) -> std::int64_t {
-        const auto most = static_cast<std::int64_t>(cuda::attend_workspace_limit(task, device));
-        constexpr auto least = static_cast<std::int64_t>(cuda::attend_workspace_minimum);
-        return std::max(least, std::min(most, device_bytes / 16 / least * least));
-    });
-}
-
-std::int64_t gpu_block_multiple(const problem& problem, int device) {
-    return with_task_of(problem, 1, 1, [&](const attend_task& task) {
-        return cuda::attend_block_multiple(task, device);
-    });
-}
-
 #else
 
 std::string gpus_unsupported(const StarpuContext& /*context*/, const problem& /*problem*/) {
     return {};
-}
-
-std::int64_t gpu_workspace_bytes(const problem& /*problem*/, std::int64_t /*device_bytes*/,
-                                 int /*device*/) {
-    return 0;
-}
-
-std::int64_t gpu_block_multiple(const problem& /*problem*/, int /*device*/) {
-    return 128;
 }
 
 #endif
@@ -153,10 +151,6 @@ machine machine_of(const StarpuContext& context, const problem& problem,
         }
         add_gpus(node, problem, static_cast<int>(context.cuda_workers().size()), gpus.front(),
                  bytes);
-        const int device = starpu_worker_get_devid(context.cuda_workers().front());
-        const std::int64_t workspace = gpu_workspace_bytes(problem, bytes, device);
-        node.device_workspace = [workspace](const auto&...) { return workspace; };
-        node.alignment = gpu_block_multiple(problem, device);
     }
     return node;
 }

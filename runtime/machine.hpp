@@ -14,10 +14,6 @@ namespace cqsa {
 /// why not ("" too when the context has none).
 std::string gpus_unsupported(const StarpuContext& context, const problem& problem);
 
-/// Device memory to give attend beside its operands: all it can use, but at most a sixteenth of the
-/// budget, which matters more to the strips.
-std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t device_bytes, int device);
-
 /// What the planner may use for a run in a StarPU that runs: its workers, the memory they may take
 /// (options, then StarPU's limits, then what is free) and their rates: stored or assumed.
 machine machine_of(const StarpuContext& context, const problem& problem,

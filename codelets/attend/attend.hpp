@@ -70,6 +70,12 @@ void attend(const attend_task& task, std::span<std::byte> workspace, int threads
 } // namespace openmp
 
 namespace cuda {
+/// What decides on the kernel for a task: compute capability and size of a GPU, here or elsewhere.
+struct gpu_kind {
+    int major = 0;
+    int multiprocessors = 0;
+};
+gpu_kind kind_of(int device);
 /// Empty where attend has a kernel for this task on this device, otherwise one sentence that says
 /// what is missing. Looks at type, head_dim and strides only.
 std::string attend_unsupported(const attend_task& task, int device);
@@ -79,10 +85,10 @@ std::string attend_unsupported(const attend_task& task, int device);
 /// stream.
 std::size_t attend_workspace_bytes(const attend_task& task, int device);
 /// The most that attend_workspace_bytes answers for any task of this type, head_dim and strides.
-std::size_t attend_workspace_limit(const attend_task& task, int device);
+std::size_t attend_workspace_limit(const attend_task& task, const gpu_kind& gpu);
 inline constexpr std::size_t attend_workspace_minimum = 256;
 /// Blocks of a multiple of so many tokens waste no part of a tile.
-std::int64_t attend_block_multiple(const attend_task& task, int device);
+std::int64_t attend_block_multiple(const attend_task& task, const gpu_kind& gpu);
 /// Enqueues the task on `stream` (a cudaStream_t) of the current device; all memory is device
 /// memory. Queries, keys and values are read while an attend before it still runs, so they must be
 /// there when no kernel before it on the stream writes them; the state is touched in the stream's

@@ -30,9 +30,9 @@ bool misaligned(const attend_task& task, const tensor_view& x, std::int64_t head
 }
 
 /// Whether the Hopper kernel takes the task.
-bool fits_hopper(const attend_task& task, int device) {
+bool fits_hopper(const attend_task& task, const gpu_kind& gpu) {
     if (task.type != data_type::f16 && task.type != data_type::bf16) return false;
-    if (attribute(cudaDevAttrComputeCapabilityMajor, device) != 9) return false;
+    if (gpu.major != 9) return false;
     if (hopper::kernel_for(task.head_dim) == nullptr) return false;
     if (!(task.scale > 1e-30)) return false;
     for (const query_block& b : task.queries)
@@ -45,6 +45,11 @@ bool fits_hopper(const attend_task& task, int device) {
 }
 
 } // namespace
+
+gpu_kind kind_of(int device) {
+    return {.major = attribute(cudaDevAttrComputeCapabilityMajor, device),
+            .multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device)};
+}
 
 std::string attend_unsupported(const attend_task& task, int device) {
     if (task.type == data_type::f64) return "attend on the GPU has no kernel for f64.";
@@ -59,19 +64,18 @@ std::string attend_unsupported(const attend_task& task, int device) {
 }
 
 std::size_t attend_workspace_bytes(const attend_task& task, int device) {
-    if (!fits_hopper(task, device)) return 0;
-    return hopper::workspace_bytes(task, *hopper::kernel_for(task.head_dim),
-                                   attribute(cudaDevAttrMultiProcessorCount, device));
+    const gpu_kind gpu = kind_of(device);
+    if (!fits_hopper(task, gpu)) return 0;
+    return hopper::workspace_bytes(task, *hopper::kernel_for(task.head_dim), gpu.multiprocessors);
 }
 
-std::size_t attend_workspace_limit(const attend_task& task, int device) {
-    if (!fits_hopper(task, device)) return 0;
-    return hopper::workspace_limit(*hopper::kernel_for(task.head_dim),
-                                   attribute(cudaDevAttrMultiProcessorCount, device));
+std::size_t attend_workspace_limit(const attend_task& task, const gpu_kind& gpu) {
+    if (!fits_hopper(task, gpu)) return 0;
+    return hopper::workspace_limit(*hopper::kernel_for(task.head_dim), gpu.multiprocessors);
 }
 
-std::int64_t attend_block_multiple(const attend_task& task, int device) {
-    if (!fits_hopper(task, device)) return 128;
+std::int64_t attend_block_multiple(const attend_task& task, const gpu_kind& gpu) {
+    if (!fits_hopper(task, gpu)) return 128;
     const hopper::kernel& k = *hopper::kernel_for(task.head_dim);
     return std::lcm(k.tile_rows, k.tile_keys);
 }
@@ -81,9 +85,9 @@ void attend(const attend_task& task, std::span<std::byte> workspace, void* strea
     check(cudaGetDevice(&device), "asking for the current device");
     if (const std::string why = attend_unsupported(task, device); !why.empty())
         throw Error(error_code::device, why);
-    if (fits_hopper(task, device)) {
-        hopper::attend(task, *hopper::kernel_for(task.head_dim),
-                       attribute(cudaDevAttrMultiProcessorCount, device), workspace,
+    const gpu_kind gpu = kind_of(device);
+    if (fits_hopper(task, gpu)) {
+        hopper::attend(task, *hopper::kernel_for(task.head_dim), gpu.multiprocessors, workspace,
                        static_cast<cudaStream_t>(stream));
     } else {
         mma::attend(task, static_cast<cudaStream_t>(stream));

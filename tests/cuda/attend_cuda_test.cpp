@@ -116,8 +116,8 @@ TEST_P(AttendCuda, LaunchesThatOverlapAddUpToTheSameBits) {
     std::vector<std::byte> bits;
     for (int repetition = 0; repetition < 8; ++repetition) {
         DeviceAttention x(p, scale, q, k, v, s.queries, s.keys);
-        const auto workspace =
-            test::DeviceBuffer::workspace(cuda::attend_workspace_limit(x.blocks().task({}, {}), 0));
+        const auto workspace = test::DeviceBuffer::workspace(
+            cuda::attend_workspace_limit(x.blocks().task({}, {}), cuda::kind_of(0)));
         cudaStream_t stream = nullptr;
         cuda::check(cudaStreamCreate(&stream), "creating a stream");
         for (std::int64_t j = 0; j < x.blocks().key_blocks(); ++j) {

@@ -41,16 +41,16 @@ std::string attend_unsupported(const attend_task& task, int /*device*/) {
     return task.type == data_type::f64 ? "attend on the GPU has no kernel for f64." : "";
 }
 
-std::size_t attend_workspace_bytes(const attend_task& task, int device) {
-    return attend_workspace_limit(task, device);
-}
-
-std::size_t attend_workspace_limit(const attend_task& task, int /*device*/) {
+std::size_t attend_workspace_limit(const attend_task& task, const gpu_kind& /*gpu*/) {
     // As the Hopper kernels: two partial tiles for each of 132 multiprocessors.
     return static_cast<std::size_t>(132 * 2 * 192) * (task.head_dim + 2) * sizeof(float);
 }
 
-std::int64_t attend_block_multiple(const attend_task& /*task*/, int /*device*/) {
+std::size_t attend_workspace_bytes(const attend_task& task, int /*device*/) {
+    return attend_workspace_limit(task, {});
+}
+
+std::int64_t attend_block_multiple(const attend_task& /*task*/, const gpu_kind& /*gpu*/) {
     return 384;
 }
 

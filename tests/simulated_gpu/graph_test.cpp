@@ -288,6 +288,18 @@ TEST_F(SimulatedGpu, LoadsKeysAsOftenAsPredicted) {
     EXPECT_NEAR(static_cast<double>(report.measured.h2d_bytes), predicted, 0.02 * predicted);
 }
 
+TEST_F(SimulatedGpu, FollowsThePlanThatIsMadeWithoutARun) {
+    attention_case x(bf16_problem(2, 5'000, mask_rule::causal_top_left));
+    const attend_options options = on_gpus(8 * mebibyte);
+
+    const plan alone = plan_attention(x.size, options);
+    const attend_report report = x.run(options);
+
+    EXPECT_EQ(alone.queries, report.plan.queries);
+    EXPECT_EQ(alone.keys, report.plan.keys);
+    EXPECT_EQ(alone.predicted.device_bytes, report.measured.device_bytes);
+}
+
 TEST_F(SimulatedGpu, LeavesOutACpuThatWouldHoldUpTheGpu) {
     // Only time passes on the GPU, so that it is as fast as a real one.
     simulated::current().computes = false;
