@@ -17,10 +17,11 @@ double seconds_of(const Call& call) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// The median of repeated measurements.
+/// The median of repeated measurements; of an even number the mean of the middle two.
 inline double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
+    const std::size_t middle = values.size() / 2;
+    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 inline double mean(const std::vector<double>& seconds) {

@@ -64,8 +64,7 @@ struct arrangement {
     cqsa::plan plan;
     machine node;
     std::int32_t where = STARPU_CPU;
-    std::int64_t workspace_bytes = 0; ///< on each GPU
-    residency kept;                   ///< on each GPU
+    residency kept; ///< on each GPU
 };
 
 // The worker that the plan counts on alone, though a CPU beside it may take tasks, too, should the
@@ -112,7 +111,6 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
         run.plan = make_plan(problem, run.node, run.request);
         if (!with_gpus) return last.emplace(run);
         run.where = context.where();
-        run.workspace_bytes = device_working_set(run.plan, run.node).workspace_bytes;
         run.kept = device_residency(run.plan, run.node);
         if (reserve(context, run)) return last.emplace(run);
         options.device_bytes = run.plan.predicted.device_bytes / 10 * 9;
@@ -150,7 +148,8 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     }
     auto graph = std::make_unique<Graph>(
         given, arranged.plan, *run, arranged.where, lone_worker(context, arranged.node),
-        arranged.workspace_bytes, arranged.kept.key_blocks, stall_seconds(options, arranged.plan));
+        device_working_set(arranged.plan, arranged.node).workspace_bytes, arranged.kept.key_blocks,
+        stall_seconds(options, arranged.plan));
     try {
         graph->execute(tell);
     } catch (const Graph::Stalled&) {

@@ -309,8 +309,7 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
         std::erase_if(fetched_keys_, [this](starpu_data_handle_t keys) {
             return starpu_data_is_on_node(keys, memory_node_) == 0;
         });
-        const std::vector<starpu_data_handle_t> read = unended_.at(ended_attend).keys;
-        unended_.erase(ended_attend);
+        const auto ended = unended_.extract(ended_attend);
         const auto end = keep_keys(ended_attend + attends_in_sight);
         // Notes that these keys are on the GPU, and makes room for them.
         const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
@@ -327,7 +326,7 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
                 fetched_keys_.push_back(key);
             }
         };
-        note(read);
+        note(ended.mapped().keys);
         for (auto one = unended_.begin(); one != end; ++one) {
             auto& [attend, next] = *one;
             if (attend > ended_attend + attends_ahead) break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "bench/timing.hpp"
 #include "codelets/cuda/check.hpp"
 #include "planner/problem.hpp"
 
@@ -61,8 +62,7 @@ inline double seconds(cudaStream_t stream, int repetitions, const std::function<
     }
     cuda::check(cudaEventDestroy(start), "destroying an event");
     cuda::check(cudaEventDestroy(stop), "destroying an event");
-    std::nth_element(times.begin(), times.begin() + repetitions / 2, times.end());
-    return times[repetitions / 2];
+    return median(times);
 }
 
 } // namespace cqsa::bench

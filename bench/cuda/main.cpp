@@ -2,6 +2,7 @@
 // Rates of the CUDA codelets with all data on the GPU, beside their peers.
 #include "bench/cuda/cases.hpp"
 #include "bench/cuda/device.hpp"
+#include "bench/timing.hpp"
 #include "bench/torch_peer.hpp"
 
 #include <CLI/CLI.hpp>
@@ -28,12 +29,6 @@ struct cuda_options {
     bool peers = true;
     std::string json;
 };
-
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    const std::size_t middle = values.size() / 2;
-    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 class Report {
   public:
