@@ -42,6 +42,15 @@ struct avx512_f32 {
     static vec scale(mask keep, vec x, const rounded& n) {
         return _mm512_maskz_scalef_ps(keep, x, n.whole);
     }
+    static vec scale(vec x, vec n) { return _mm512_scalef_ps(x, n); }
+    /// 2^(i/16), i the lowest four bits of each lane.
+    static vec sixteenth_power(vec bits) {
+        const vec table = _mm512_setr_ps(
+            1, 0x1.0b5586p+0F, 0x1.172b84p+0F, 0x1.2387a6p+0F, 0x1.306fe0p+0F, 0x1.3dea64p+0F,
+            0x1.4bfdaep+0F, 0x1.5ab07ep+0F, 0x1.6a09e6p+0F, 0x1.7a1148p+0F, 0x1.8ace54p+0F,
+            0x1.9c4918p+0F, 0x1.ae89fap+0F, 0x1.c199bep+0F, 0x1.d5818ep+0F, 0x1.ea4afap+0F);
+        return _mm512_permutexvar_ps(_mm512_castps_si512(bits), table);
+    }
     static scalar reduce_add(vec x) { return _mm512_reduce_add_ps(x); }
     static scalar reduce_max(vec x) { return _mm512_reduce_max_ps(x); }
     static void widen(const scalar* in, std::int64_t n, scalar* out) {

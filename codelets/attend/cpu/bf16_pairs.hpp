@@ -25,7 +25,6 @@ struct bf16_pairs {
     static constexpr std::int64_t sum_keys = tile_keys;
     static constexpr std::int64_t tile_bytes = std::int64_t{512} << 10; ///< half of a near cache
     static constexpr int tiles_in_flight = 2;
-    static constexpr accuracy weights = accuracy::coarse;
 
     struct session {};
     template<int stride, bool update>
@@ -44,6 +43,8 @@ struct bf16_pairs {
         return reinterpret_cast<__m512bh>(_mm512_loadu_si512(b));
     }
     static __m512 dot(__m512bh a, __m512bh b, __m512 c) { return _mm512_dpbf16_ps(c, a, b); }
+    /// Zen 4 multiplies in the units that products need, and does all else in others.
+    static __m512 power_of_2(__m512 x) { return exponential_by_table<V>(x); }
     static void store_weights(unit* out, __m512 a, __m512 b) {
         _mm512_storeu_si512(out, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(b, a)));
     }

@@ -28,7 +28,6 @@ struct widening_engine {
     static constexpr std::int64_t tile_bytes = std::int64_t{4} << 20; ///< of keys and values
     /// 2: the weights of a tile are computed while the next tile's scores are.
     static constexpr int tiles_in_flight = 1;
-    static constexpr accuracy weights = sizeof(Element) == 2 ? accuracy::coarse : accuracy::fine;
 
     /// Lives on a thread while it multiplies.
     struct session {};
@@ -44,6 +43,11 @@ struct widening_engine {
     static auto lanes(const unit* b) { return V::load(b); }
     static auto dot(typename V::vec a, typename V::vec b, typename V::vec c) {
         return V::fma(a, b, c);
+    }
+    /// 2^x, for weights.
+    static typename V::vec power_of_2(typename V::vec x) {
+        constexpr accuracy wanted = sizeof(Element) == 2 ? accuracy::coarse : accuracy::fine;
+        return exponential<V, wanted>(x);
     }
     /// Two vectors of weights as units.
     static void store_weights(unit* out, typename V::vec a, typename V::vec b) {

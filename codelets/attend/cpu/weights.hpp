@@ -23,7 +23,7 @@ struct weighed_row {
 
     /// Of vector i of the panel.
     [[nodiscard]] vec weight(int i) const {
-        return exponential<V, E::weights>(V::fused(V::load(s + i * V::width), scale, low));
+        return E::power_of_2(V::fused(V::load(s + i * V::width), scale, low));
     }
     /// The panel's weights, and on to the next panel.
     void put(vec a, vec b) {
