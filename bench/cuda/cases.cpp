@@ -7,7 +7,10 @@
 #include "codelets/merge/merge.hpp"
 
 #include <cmath>
+#include <cstddef>
 #include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace cqsa::bench {
@@ -53,42 +56,52 @@ class Attention {
                                                                       : pair_kind::none);
             }
         }
+        if (c.quorum) {
+            const auto pick = [](auto& list) { list = {list[0], list[1], list[3]}; };
+            pick(queries_);
+            pick(keys_);
+            constexpr auto none = pair_kind::none;
+            constexpr auto dense = pair_kind::dense;
+            pairs_ = {pair_kind::causal,
+                      none,
+                      none, //
+                      dense,
+                      none,
+                      none, //
+                      dense,
+                      dense,
+                      none};
+        }
+        task_.type = c.type;
+        task_.heads = task_.kv_heads = c.heads;
+        task_.head_dim = c.head_dim;
+        task_.scale = 1 / std::sqrt(static_cast<double>(c.head_dim));
+        task_.queries = queries_;
+        task_.keys = keys_;
+        task_.pairs = pairs_;
+        workspace_bytes_ = cuda::attend_workspace_bytes(task_, 0);
+        workspace_ = std::make_unique<DeviceArray>(static_cast<std::int64_t>(workspace_bytes_));
+        workspace_->clear();
+        if (c.resume) cuda::attend(task_, workspace(), nullptr);
     }
 
-    [[nodiscard]] std::vector<query_block>& queries() { return queries_; }
-    [[nodiscard]] std::vector<key_block>& keys() { return keys_; }
-    [[nodiscard]] std::vector<pair_kind>& pairs() { return pairs_; }
+    /// Of all launches.
+    [[nodiscard]] double flops() const {
+        const auto head_elements = static_cast<double>(c_.heads * c_.head_dim);
+        double pairs = static_cast<double>(c_.tokens * c_.kv_tokens) / (c_.causal ? 2 : 1);
+        if (c_.quorum) pairs = 3.5 * static_cast<double>(c_.block_tokens * c_.block_tokens);
+        return 4 * pairs * head_elements * static_cast<double>(c_.launches);
+    }
 
-    /// Seconds of all launches.
-    double measure(double flops) {
-        attend_task task;
-        task.type = c_.type;
-        task.heads = task.kv_heads = c_.heads;
-        task.head_dim = c_.head_dim;
-        task.scale = 1 / std::sqrt(static_cast<double>(c_.head_dim));
-        task.queries = queries_;
-        task.keys = keys_;
-        task.pairs = pairs_;
-        const std::size_t bytes = cuda::attend_workspace_bytes(task, 0);
-        const DeviceArray workspace(static_cast<std::int64_t>(bytes));
-        workspace.clear();
-        cudaStream_t stream = nullptr;
-        cuda::check(cudaStreamCreate(&stream), "creating a stream");
-        if (c_.resume) {
-            cuda::attend(task, {workspace.data(), bytes}, stream);
-        }
-        const int repetitions = flops > 4e13 ? 3 : 7;
-        const double time = seconds(stream, repetitions, [&] {
-            for (std::int64_t i = 0; i < c_.launches; ++i) {
-                for (query_block& q : queries_) {
-                    q.fresh = !c_.resume && i == 0;
-                }
-                task.followed = i + 1 < c_.launches;
-                cuda::attend(task, {workspace.data(), bytes}, stream);
+    /// All launches.
+    void launch(cudaStream_t stream) {
+        for (std::int64_t i = 0; i < c_.launches; ++i) {
+            for (query_block& q : queries_) {
+                q.fresh = !c_.resume && i == 0;
             }
-        });
-        cuda::check(cudaStreamDestroy(stream), "destroying a stream");
-        return time;
+            task_.followed = i + 1 < c_.launches;
+            cuda::attend(task_, workspace(), stream);
+        }
     }
 
   private:
@@ -101,11 +114,18 @@ class Attention {
                 tokens * c_.head_dim, c_.head_dim};
     }
 
+    [[nodiscard]] std::span<std::byte> workspace() const {
+        return {workspace_->data(), workspace_bytes_};
+    }
+
     attention_case c_;
     DeviceArray q_, k_, v_, states_;
     std::vector<query_block> queries_;
     std::vector<key_block> keys_;
     std::vector<pair_kind> pairs_;
+    attend_task task_;
+    std::size_t workspace_bytes_ = 0;
+    std::unique_ptr<DeviceArray> workspace_;
 };
 
 /// Device memory for a state of 64K tokens and 8 heads, filled with plausible numbers.
@@ -124,34 +144,32 @@ struct large_state {
 } // namespace
 
 double attention_rate(const attention_case& c) {
-    const double flops = (c.causal ? 2.0 : 4.0) * static_cast<double>(c.tokens * c.kv_tokens) *
-                         static_cast<double>(c.heads * c.head_dim * c.launches);
     Attention attention(c);
-    return 1e-12 * flops / attention.measure(flops);
+    const int repetitions = attention.flops() > 4e13 ? 3 : 7;
+    return 1e-12 * attention.flops() /
+           seconds(nullptr, repetitions, [&] { attention.launch(nullptr); });
 }
 
-double quorum_rate(const attention_case& c) {
-    // Quorum {0, 1, 3} of seven chunks, with the pairs (1,0), (3,0), (3,1) and the diagonal of 0.
-    attention_case whole = c;
-    whole.block_tokens = (c.tokens / 7 + 127) / 128 * 128;
-    Attention attention(whole);
-    const auto pick = [](auto& list) { list = {list[0], list[1], list[3]}; };
-    pick(attention.queries());
-    pick(attention.keys());
-    constexpr auto none = pair_kind::none;
-    constexpr auto dense = pair_kind::dense;
-    attention.pairs() = {pair_kind::causal,
-                         none,
-                         none, //
-                         dense,
-                         none,
-                         none, //
-                         dense,
-                         dense,
-                         none};
-    const auto n = static_cast<double>(whole.block_tokens);
-    const double flops = 4 * 3.5 * n * n * static_cast<double>(c.heads * c.head_dim);
-    return 1e-12 * flops / attention.measure(flops);
+std::pair<double, double> compared_rates(const attention_case& a, const attention_case& b) {
+    constexpr double turn_flops = 1.5e13;
+    constexpr int turns = 32;
+    Attention attentions[2] = {Attention(a), Attention(b)};
+    double seconds[2] = {};
+    double flops[2] = {};
+    for (int turn = -2; turn < turns; ++turn) {
+        for (int i = 0; i < 2; ++i) {
+            const double each = attentions[i].flops();
+            const auto runs = static_cast<int>(std::ceil(turn_flops / each));
+            const double time = seconds_on_gpu(nullptr, [&] {
+                for (int run = 0; run < runs; ++run)
+                    attentions[i].launch(nullptr);
+            });
+            if (turn < 0) continue; // the GPU warms up
+            seconds[i] += time;
+            flops[i] += runs * each;
+        }
+    }
+    return {1e-12 * flops[0] / seconds[0], 1e-12 * flops[1] / seconds[1]};
 }
 
 double copy_bandwidth() {

@@ -39,29 +39,33 @@ class DeviceArray {
     void* data_ = nullptr;
 };
 
-/// Median seconds of `call`, by events on `stream`, after a pause (the GPU's clock follows its
-/// temperature and power) and two warm-ups.
-inline double seconds(cudaStream_t stream, int repetitions, const std::function<void()>& call) {
+/// Seconds of what `call` submits to `stream`, by events.
+inline double seconds_on_gpu(cudaStream_t stream, const std::function<void()>& call) {
     cudaEvent_t start = nullptr;
     cudaEvent_t stop = nullptr;
     cuda::check(cudaEventCreate(&start), "creating an event");
     cuda::check(cudaEventCreate(&stop), "creating an event");
+    cuda::check(cudaEventRecord(start, stream), "recording an event");
+    call();
+    cuda::check(cudaEventRecord(stop, stream), "recording an event");
+    cuda::check(cudaEventSynchronize(stop), "waiting for an event");
+    float milliseconds = 0;
+    cuda::check(cudaEventElapsedTime(&milliseconds, start, stop), "reading an event");
+    cuda::check(cudaEventDestroy(start), "destroying an event");
+    cuda::check(cudaEventDestroy(stop), "destroying an event");
+    return 1e-3 * static_cast<double>(milliseconds);
+}
+
+/// The median of repetitions, after a pause (the GPU's clock follows its temperature and power) and
+/// two warm-ups.
+inline double seconds(cudaStream_t stream, int repetitions, const std::function<void()>& call) {
     cuda::check(cudaDeviceSynchronize(), "waiting for the device");
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
     std::vector<double> times;
     for (int i = -2; i < repetitions; ++i) {
-        cuda::check(cudaEventRecord(start, stream), "recording an event");
-        call();
-        cuda::check(cudaEventRecord(stop, stream), "recording an event");
-        cuda::check(cudaEventSynchronize(stop), "waiting for an event");
-        float milliseconds = 0;
-        cuda::check(cudaEventElapsedTime(&milliseconds, start, stop), "reading an event");
-        if (i >= 0) {
-            times.push_back(1e-3 * static_cast<double>(milliseconds));
-        }
+        const double time = seconds_on_gpu(stream, call);
+        if (i >= 0) times.push_back(time);
     }
-    cuda::check(cudaEventDestroy(start), "destroying an event");
-    cuda::check(cudaEventDestroy(stop), "destroying an event");
     return median(times);
 }
 

@@ -73,6 +73,13 @@ class Report {
         add(std::move(row));
     }
 
+    /// A case beside the one it is measured against, in turns.
+    void compare(const std::string& name, const attention_case& value,
+                 const attention_case& against) {
+        const auto [rate, other] = compared_rates(value, against);
+        ratio(name, rate, other, "TFLOP/s");
+    }
+
     /// A figure beside the one it is measured against.
     void ratio(const std::string& name, double value, double against, const char* unit) {
         std::printf("%-58s %6.0f of %6.0f %s: %.3f\n", name.c_str(), value, against, unit,
@@ -147,9 +154,9 @@ void lists(Report& report, std::int64_t dim) {
         const attention_case whole{.head_dim = dim, .causal = causal};
         attention_case cut = whole;
         cut.block_tokens = 3840;
-        report.ratio("blocks of 3840 tokens against one, 64K, d=" + std::to_string(dim) +
-                         (causal ? ", causal" : ", dense"),
-                     attention_rate(cut), attention_rate(whole), "TFLOP/s");
+        report.compare("blocks of 3840 tokens against one, 64K, d=" + std::to_string(dim) +
+                           (causal ? ", causal" : ", dense"),
+                       cut, whole);
     }
 }
 
@@ -158,58 +165,52 @@ void state(Report& report, std::int64_t dim) {
         const attention_case fresh{.head_dim = dim, .kv_tokens = keys};
         attention_case resumed = fresh;
         resumed.resume = true;
-        report.ratio("state read and written against written, " + std::to_string(keys / k1024) +
-                         "K keys, d=" + std::to_string(dim),
-                     attention_rate(resumed), attention_rate(fresh), "TFLOP/s");
+        report.compare("state read and written against written, " + std::to_string(keys / k1024) +
+                           "K keys, d=" + std::to_string(dim),
+                       resumed, fresh);
     }
 }
 
-void quorum(Report& report, std::int64_t dim) {
-    const attention_case dense{.head_dim = dim, .tokens = 128 * k1024, .kv_tokens = 128 * k1024};
-    report.ratio("a causal quorum's pairs in one launch, 128K, c=7, d=" + std::to_string(dim),
-                 quorum_rate(dense), attention_rate(dense), "TFLOP/s");
+/// 128K tokens, dense: what a GPU that has enough to do reaches.
+attention_case large(std::int64_t dim) {
+    return {.head_dim = dim, .tokens = 128 * k1024, .kv_tokens = 128 * k1024};
 }
 
+void quorum(Report& report, std::int64_t dim) {
+    attention_case c = large(dim);
+    c.block_tokens = (c.tokens / 7 + 127) / 128 * 128;
+    c.quorum = true;
+    report.compare("a causal quorum's pairs in one launch, 128K, c=7, d=" + std::to_string(dim), c,
+                   large(dim));
+}
+
+/// The launches that the graph makes, of whole blocks.
 void graph(Report& report, std::int64_t dim) {
-    // The GPU's clock follows its temperature: what to compare with is measured beside each.
-    const auto beside_whole = [&](const std::string& name, const attention_case& launches) {
-        const double rate = attention_rate(launches);
-        report.ratio(
-            name + ", d=" + std::to_string(dim), rate,
-            attention_rate({.head_dim = dim, .tokens = 128 * k1024, .kv_tokens = 128 * k1024}),
-            "TFLOP/s");
+    constexpr std::int64_t block = 3840;
+    const auto compare = [&](attention_case launches) {
+        launches.head_dim = dim;
+        report.compare(std::to_string(launches.launches) + " launches, strip " +
+                           std::to_string(launches.tokens) + ", segment " +
+                           std::to_string(launches.kv_tokens) + ", d=" + std::to_string(dim),
+                       launches, large(dim));
     };
-    for (const std::int64_t strip : {16, 64}) {
-        for (const std::int64_t segment : {16, 32}) {
-            beside_whole("8 launches, strip " + std::to_string(strip) + "K, segment " +
-                             std::to_string(segment) + "K",
-                         {.head_dim = dim,
-                          .tokens = strip * k1024,
-                          .kv_tokens = segment * k1024,
-                          .block_tokens = 3840,
-                          .launches = 8});
+    for (const std::int64_t strip : {4 * block, 17 * block}) {
+        for (const std::int64_t segment : {4 * block, 8 * block}) {
+            compare({.tokens = strip, .kv_tokens = segment, .block_tokens = block, .launches = 8});
         }
     }
     // What small budgets make of it.
     for (const auto& [strip, segment] : {std::pair{4224, 4224}, {8448, 8448}, {25344, 8448}}) {
-        beside_whole("32 launches, strip " + std::to_string(strip) + ", segment " +
-                         std::to_string(segment),
-                     {.head_dim = dim,
-                      .tokens = strip,
-                      .kv_tokens = segment,
-                      .resume = true,
-                      .launches = 32});
+        compare({.tokens = strip, .kv_tokens = segment, .resume = true, .launches = 32});
     }
 }
 
 void small(Report& report, std::int64_t dim) {
-    const double large = attention_rate({.head_dim = dim});
     for (const std::int64_t tokens : {2, 4, 8, 16}) {
-        report.ratio(std::to_string(tokens) +
-                         "K queries and keys, 8 heads, d=" + std::to_string(dim) + " against 64K",
-                     attention_rate(
-                         {.head_dim = dim, .tokens = tokens * k1024, .kv_tokens = tokens * k1024}),
-                     large, "TFLOP/s");
+        report.compare(std::to_string(tokens) +
+                           "K queries and keys, 8 heads, d=" + std::to_string(dim) + " against 64K",
+                       {.head_dim = dim, .tokens = tokens * k1024, .kv_tokens = tokens * k1024},
+                       {.head_dim = dim});
     }
 }
 
