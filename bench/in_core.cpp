@@ -10,7 +10,6 @@
 #include "runtime/gpu.hpp"
 
 #include <chrono>
-#include <functional>
 #include <utility>
 #include <vector>
 #endif
@@ -20,38 +19,6 @@ namespace cqsa::bench {
 #ifdef CQSA_WITH_CUDA
 
 namespace {
-
-/// A stream and the time between two points of it.
-class Stream {
-  public:
-    Stream() {
-        cuda::check(cudaStreamCreate(&stream_), "creating a stream");
-        cuda::check(cudaEventCreate(&start_), "creating an event");
-        cuda::check(cudaEventCreate(&stop_), "creating an event");
-    }
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-    ~Stream() {
-        cudaEventDestroy(stop_);
-        cudaEventDestroy(start_);
-        cudaStreamDestroy(stream_);
-    }
-
-    double seconds(const std::function<void(cudaStream_t)>& enqueue) {
-        cuda::check(cudaEventRecord(start_, stream_), "recording an event");
-        enqueue(stream_);
-        cuda::check(cudaEventRecord(stop_, stream_), "recording an event");
-        cuda::check(cudaEventSynchronize(stop_), "waiting for an event");
-        float milliseconds = 0;
-        cuda::check(cudaEventElapsedTime(&milliseconds, start_, stop_), "reading an event");
-        return 1e-3 * static_cast<double>(milliseconds);
-    }
-
-  private:
-    cudaStream_t stream_ = nullptr;
-    cudaEvent_t start_ = nullptr;
-    cudaEvent_t stop_ = nullptr;
-};
 
 state_layout layout_of(const attend_case& x) {
     return {x.problem(), x.tokens};
@@ -72,8 +39,7 @@ class Resident {
         : case_(x), q_(operand_bytes(x)), k_(operand_bytes(x)), v_(operand_bytes(x)),
           out_(operand_bytes(x)), lse_(lse_bytes(x)),
           state_(static_cast<std::int64_t>(layout_of(x).bytes())),
-          workspace_bytes_(cuda::attend_workspace_bytes(task({}, {}), 0)),
-          workspace_(static_cast<std::int64_t>(workspace_bytes_)) {
+          workspace_(static_cast<std::int64_t>(cuda::attend_workspace_bytes(task({}, {}), 0))) {
         workspace_.clear();
     }
 
@@ -109,7 +75,7 @@ class Resident {
         key.k = view(k_);
         key.v = view(v_);
         key.tokens = case_.tokens;
-        cuda::attend(task(query, key), {workspace_.data(), workspace_bytes_}, stream);
+        cuda::attend(task(query, key), workspace_.span(), stream);
 
         finalize_task last;
         last.type = last.out_type = case_.type;
@@ -151,7 +117,6 @@ class Resident {
     key_block key_;
     pair_kind pair_ = pair_kind::dense;
     DeviceArray q_, k_, v_, out_, lse_, state_;
-    std::size_t workspace_bytes_;
     DeviceArray workspace_;
 };
 

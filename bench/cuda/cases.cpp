@@ -8,8 +8,7 @@
 
 #include <cmath>
 #include <cstddef>
-#include <memory>
-#include <span>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -79,10 +78,9 @@ class Attention {
         task_.queries = queries_;
         task_.keys = keys_;
         task_.pairs = pairs_;
-        workspace_bytes_ = cuda::attend_workspace_bytes(task_, 0);
-        workspace_ = std::make_unique<DeviceArray>(static_cast<std::int64_t>(workspace_bytes_));
+        workspace_.emplace(static_cast<std::int64_t>(cuda::attend_workspace_bytes(task_, 0)));
         workspace_->clear();
-        if (c.resume) cuda::attend(task_, workspace(), nullptr);
+        if (c.resume) cuda::attend(task_, workspace_->span(), nullptr);
     }
 
     /// Of all launches.
@@ -100,7 +98,7 @@ class Attention {
                 q.fresh = !c_.resume && i == 0;
             }
             task_.followed = i + 1 < c_.launches;
-            cuda::attend(task_, workspace(), stream);
+            cuda::attend(task_, workspace_->span(), stream);
         }
     }
 
@@ -114,18 +112,13 @@ class Attention {
                 tokens * c_.head_dim, c_.head_dim};
     }
 
-    [[nodiscard]] std::span<std::byte> workspace() const {
-        return {workspace_->data(), workspace_bytes_};
-    }
-
     attention_case c_;
     DeviceArray q_, k_, v_, states_;
     std::vector<query_block> queries_;
     std::vector<key_block> keys_;
     std::vector<pair_kind> pairs_;
     attend_task task_;
-    std::size_t workspace_bytes_ = 0;
-    std::unique_ptr<DeviceArray> workspace_;
+    std::optional<DeviceArray> workspace_;
 };
 
 /// Device memory for a state of 64K tokens and 8 heads, filled with plausible numbers.
@@ -147,22 +140,23 @@ double attention_rate(const attention_case& c) {
     Attention attention(c);
     const int repetitions = attention.flops() > 4e13 ? 3 : 7;
     return 1e-12 * attention.flops() /
-           seconds(nullptr, repetitions, [&] { attention.launch(nullptr); });
+           median_gpu_seconds(repetitions, [&](cudaStream_t on) { attention.launch(on); });
 }
 
 std::pair<double, double> compared_rates(const attention_case& a, const attention_case& b) {
     constexpr double turn_flops = 1.5e13;
     constexpr int turns = 32;
     Attention attentions[2] = {Attention(a), Attention(b)};
+    Stream stream;
     double seconds[2] = {};
     double flops[2] = {};
     for (int turn = -2; turn < turns; ++turn) {
         for (int i = 0; i < 2; ++i) {
             const double each = attentions[i].flops();
             const auto runs = static_cast<int>(std::ceil(turn_flops / each));
-            const double time = seconds_on_gpu(nullptr, [&] {
+            const double time = stream.seconds([&](cudaStream_t on) {
                 for (int run = 0; run < runs; ++run)
-                    attentions[i].launch(nullptr);
+                    attentions[i].launch(on);
             });
             if (turn < 0) continue; // the GPU warms up
             seconds[i] += time;
@@ -176,8 +170,8 @@ double copy_bandwidth() {
     constexpr std::int64_t bytes = std::int64_t{1} << 30;
     const DeviceArray from(bytes);
     const DeviceArray to(bytes);
-    const double time = seconds(nullptr, 9, [&] {
-        cuda::check(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice),
+    const double time = median_gpu_seconds(9, [&](cudaStream_t on) {
+        cuda::check(cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, on),
                     "copying");
     });
     return 2e-9 * static_cast<double>(bytes) / time;
@@ -186,13 +180,13 @@ double copy_bandwidth() {
 double merge_bandwidth(std::int64_t head_dim) {
     const large_state into(head_dim);
     const large_state from(head_dim);
-    const double time = seconds(nullptr, 9, [&] {
+    const double time = median_gpu_seconds(9, [&](cudaStream_t on) {
         cuda::merge({.type = into.p.type,
                      .rows = into.p.heads * into.p.tokens,
                      .head_dim = head_dim,
                      .into = into.layout.view(into.memory.data()),
                      .from = from.layout.view(from.memory.data())},
-                    nullptr);
+                    on);
     });
     return 3e-9 * static_cast<double>(into.layout.bytes()) / time;
 }
@@ -202,7 +196,7 @@ double finalize_bandwidth(std::int64_t head_dim) {
     const problem& p = state.p;
     const DeviceArray out(p.heads * p.tokens * head_dim * 2);
     const DeviceArray lse(p.heads * p.tokens * 4);
-    const double time = seconds(nullptr, 9, [&] {
+    const double time = median_gpu_seconds(9, [&](cudaStream_t on) {
         cuda::finalize({.type = p.type,
                         .out_type = p.type,
                         .heads = p.heads,
@@ -211,7 +205,7 @@ double finalize_bandwidth(std::int64_t head_dim) {
                         .state = state.layout.view(state.memory.data()),
                         .out = {out.data(), 0, p.tokens * head_dim, head_dim},
                         .lse = {lse.data(), 0, p.tokens, 1}},
-                       nullptr);
+                       on);
     });
     return 1e-9 *
            static_cast<double>(static_cast<std::int64_t>(state.layout.bytes()) +

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cuda_runtime_api.h>
 #include <functional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -29,6 +30,7 @@ class DeviceArray {
     DeviceArray& operator=(const DeviceArray&) = delete;
     ~DeviceArray() { cudaFree(data_); }
     [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
+    [[nodiscard]] std::span<std::byte> span() const { return {data(), bytes_}; }
     void clear() const {
         cuda::check(cudaMemset(data_, 0, bytes_), "clearing device memory");
         cuda::check(cudaDeviceSynchronize(), "clearing device memory");
@@ -39,31 +41,49 @@ class DeviceArray {
     void* data_ = nullptr;
 };
 
-/// Seconds of what `call` submits to `stream`, by events.
-inline double seconds_on_gpu(cudaStream_t stream, const std::function<void()>& call) {
-    cudaEvent_t start = nullptr;
-    cudaEvent_t stop = nullptr;
-    cuda::check(cudaEventCreate(&start), "creating an event");
-    cuda::check(cudaEventCreate(&stop), "creating an event");
-    cuda::check(cudaEventRecord(start, stream), "recording an event");
-    call();
-    cuda::check(cudaEventRecord(stop, stream), "recording an event");
-    cuda::check(cudaEventSynchronize(stop), "waiting for an event");
-    float milliseconds = 0;
-    cuda::check(cudaEventElapsedTime(&milliseconds, start, stop), "reading an event");
-    cuda::check(cudaEventDestroy(start), "destroying an event");
-    cuda::check(cudaEventDestroy(stop), "destroying an event");
-    return 1e-3 * static_cast<double>(milliseconds);
-}
+/// A stream, as the graph has, and the time between two points of it. (On the default stream
+/// launches might not overlap.)
+class Stream {
+  public:
+    Stream() {
+        cuda::check(cudaStreamCreate(&stream_), "creating a stream");
+        cuda::check(cudaEventCreate(&start_), "creating an event");
+        cuda::check(cudaEventCreate(&stop_), "creating an event");
+    }
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+    ~Stream() {
+        cudaEventDestroy(stop_);
+        cudaEventDestroy(start_);
+        cudaStreamDestroy(stream_);
+    }
+
+    double seconds(const std::function<void(cudaStream_t)>& enqueue) {
+        cuda::check(cudaEventRecord(start_, stream_), "recording an event");
+        enqueue(stream_);
+        cuda::check(cudaEventRecord(stop_, stream_), "recording an event");
+        cuda::check(cudaEventSynchronize(stop_), "waiting for an event");
+        float milliseconds = 0;
+        cuda::check(cudaEventElapsedTime(&milliseconds, start_, stop_), "reading an event");
+        return 1e-3 * static_cast<double>(milliseconds);
+    }
+
+  private:
+    cudaStream_t stream_ = nullptr;
+    cudaEvent_t start_ = nullptr;
+    cudaEvent_t stop_ = nullptr;
+};
 
 /// The median of repetitions, after a pause (the GPU's clock follows its temperature and power) and
 /// two warm-ups.
-inline double seconds(cudaStream_t stream, int repetitions, const std::function<void()>& call) {
+inline double median_gpu_seconds(int repetitions,
+                                 const std::function<void(cudaStream_t)>& enqueue) {
     cuda::check(cudaDeviceSynchronize(), "waiting for the device");
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
+    Stream stream;
     std::vector<double> times;
     for (int i = -2; i < repetitions; ++i) {
-        const double time = seconds_on_gpu(stream, call);
+        const double time = stream.seconds(enqueue);
         if (i >= 0) times.push_back(time);
     }
     return median(times);
