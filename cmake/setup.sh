@@ -21,8 +21,8 @@ usage: cmake/setup.sh VERB
   run      install what is missing, build the tool (build/release/cqsa) and run
            the main job
   test     the same set-up; then build all that is tested, check format and
-           code, and run every test, also under the address, undefined-behaviour
-           and thread sanitizers
+           code, and run every test, also under the address and undefined-
+           behaviour sanitizers, and what has threads under the thread sanitizer
   bundle   the same set-up; then pack tool, tests and bench with their libraries
            into build/cqsa-bundle.tar.gz, for machines with only an NVIDIA driver
   install  only install what is missing
