@@ -41,8 +41,7 @@ class DeviceArray {
     void* data_ = nullptr;
 };
 
-/// A stream, as the graph has, and the time between two points of it. (On the default stream
-/// launches might not overlap.)
+/// A stream, as the graph has, and the time between two points of it.
 class Stream {
   public:
     Stream() {
