@@ -20,7 +20,7 @@ existing_prefix() {
 fetch_source() {
     local mirror suite version
     # shellcheck disable=SC2016 # apt-get expands it
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | sed -n 1p)
     if [[ -z $mirror ]]; then
         echo "StarPU 1.4 is built from Debian's source package, but apt knows no Debian mirror:" \
             "install StarPU 1.4 yourself and name it in PKG_CONFIG_PATH." >&2

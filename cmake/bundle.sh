@@ -54,4 +54,4 @@ cp --parents -rt "$bundle" LICENSE bench/measure_offload.sh bench/peers bench/re
     tests/tool/data tests/tool/{agrees_with_numpy,real_text}.py
 cp cmake/run_tests.sh "$bundle/run_tests"
 tar -C "$(dirname "$bundle")" -czf "$bundle.tar.gz" "$(basename "$bundle")"
-du -shc --apparent-size "$bundle" "$bundle.tar.gz" | head -n 2
+du -sh --apparent-size "$bundle" "$bundle.tar.gz"
