@@ -38,13 +38,18 @@ class EmulatedTiles {
     }
     template<int c, int a, int b>
     static void multiply_add() {
+        rows* const sums = tile(c);
+        const rows* const left = tile(a);
+        const rows* const right = tile(b);
         for (int r = 0; r < 16; ++r) {
             for (int k = 0; k < 16; ++k) {
+                const float low_left = low(left[r][k]);
+                const float high_left = high(left[r][k]);
                 for (int n = 0; n < 16; ++n) {
-                    auto sum = std::bit_cast<float>(tile(c)[r][n]);
-                    sum += low(tile(a)[r][k]) * low(tile(b)[k][n]);
-                    sum += high(tile(a)[r][k]) * high(tile(b)[k][n]);
-                    tile(c)[r][n] = std::bit_cast<std::uint32_t>(sum);
+                    auto sum = std::bit_cast<float>(sums[r][n]);
+                    sum += low_left * low(right[k][n]);
+                    sum += high_left * high(right[k][n]);
+                    sums[r][n] = std::bit_cast<std::uint32_t>(sum);
                 }
             }
         }

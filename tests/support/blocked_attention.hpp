@@ -22,6 +22,7 @@ namespace cqsa::test {
 /// The lengths of a grid's blocks.
 inline std::vector<std::int64_t> block_lengths(const block_grid& grid) {
     std::vector<std::int64_t> lengths;
+    lengths.reserve(grid.blocks());
     for (std::int64_t i = 0; i < grid.blocks(); ++i) {
         lengths.push_back(grid.size(i));
     }
