@@ -10,8 +10,8 @@ jobs=$(nproc)
 build_packages=(g++ cmake ninja-build make pkg-config libhwloc-dev libfxt-dev libcli11-dev
     nlohmann-json3-dev libfmt-dev librandom123-dev libgtest-dev)
 starpu_packages=(dpkg-dev libltdl-dev)
-test_packages=(clang-14 clang-format-14 clang-tidy-14 libomp-14-dev shellcheck git python3
-    python3-numpy)
+test_packages=(clang-14 clang-format-14 libomp-14-dev shellcheck git python3 python3-numpy
+    python3-venv)
 bundle_packages=(patchelf)
 
 usage() {
@@ -31,7 +31,8 @@ usage: cmake/setup.sh VERB
 Needs Debian 12 (or a system with apt and packages of the same names), and root
 or sudo to install packages; without them it says what to install and goes on
 with what is there. StarPU 1.4 is the system's where pkg-config finds it, else
-it is built once into $CQSA_DEPS (default: $XDG_CACHE_HOME/cqsa, ~/.cache/cqsa).
+it is built once into $CQSA_DEPS (default: $XDG_CACHE_HOME/cqsa, ~/.cache/cqsa),
+where pip also puts the clang-tidy that the tests use.
 CUDA is used where nvcc is on PATH or in /usr/local/cuda/bin.
 By hand, after the set-up: cmake --preset release (cpu, debug, asan, tsan), then
 cmake --build --preset release and ctest --preset release.
@@ -96,6 +97,11 @@ install_starpu() {
     fi
 }
 
+install_clang_tidy() {
+    cmake/clang_tidy.sh install ||
+        echo "clang-tidy could not be fetched with pip: the check that needs it will be skipped."
+}
+
 setup() { # setup PACKAGE…
     phase packages install_packages "${build_packages[@]}" "$@"
     install_starpu
@@ -123,11 +129,14 @@ run_tests() {
     for preset in "$@"; do
         echo "subdirs(\"$PWD/build/$preset\")"
     done >build/all/CTestTestfile.cmake
-    ctest --test-dir build/all -j "$jobs" --output-on-failure --no-tests=error --timeout 600
+    # Teams that wait without a pause would take the cores from the tests beside them.
+    OMP_WAIT_POLICY=passive ctest --test-dir build/all -j "$jobs" --output-on-failure \
+        --no-tests=error --timeout 600
 }
 
 run_all_tests() {
     setup "${test_packages[@]}"
+    phase clang-tidy install_clang_tidy
     local preset tested=(release asan tsan)
     for preset in "${tested[@]}"; do
         build "$preset"
@@ -167,7 +176,10 @@ case ${1:-help} in
     run) run ;;
     test) run_all_tests ;;
     bundle) bundle ;;
-    install) setup "${test_packages[@]}" "${bundle_packages[@]}" ;;
+    install)
+        setup "${test_packages[@]}" "${bundle_packages[@]}"
+        phase clang-tidy install_clang_tidy
+        ;;
     doctor) doctor ;;
     help | --help | -h) usage ;;
     *)

@@ -46,19 +46,24 @@ once_each() { # once_each DATABASE: the first command of every file in compile_c
 }
 
 tidy() { # tidy BUILD
-    need clang-tidy-14
+    local clang_tidy
+    clang_tidy=$(cmake/clang_tidy.sh located) || {
+        echo "clang-tidy is not installed: run 'cmake/setup.sh install'."
+        exit 77
+    }
     local once=$1/tidy
     mkdir -p "$once"
     once_each "$1/compile_commands.json" >"$once/compile_commands.json"
     local arguments=(-quiet -p "$once") warning
-    for warning in no-unknown-warning-option reserved-identifier reserved-macro-identifier \
-        zero-as-null-pointer-constant; do
+    for warning in no-unknown-warning-option no-deprecated-declarations reserved-identifier \
+        reserved-macro-identifier zero-as-null-pointer-constant; do
         arguments+=("-extra-arg=-W$warning")
     done
-    # In alphabetical order: bench and runtime take longest a file, tests the least.
-    sed -nE "s|^ *\"file\": \"($PWD/(planner\|codelets\|runtime\|tests\|bench)/.*\.cpp)\".*|\1|p" \
-        "$once/compile_commands.json" | sort |
-        xargs -P "$(nproc)" -n 1 clang-tidy-14 "${arguments[@]}" 2>&1 |
+    # GCC's omp.h, after all headers of Clang's own.
+    arguments+=(-extra-arg=-idirafter "-extra-arg=$(dirname "$(g++ -print-file-name=include/omp.h)")")
+    sed -nE 's|^ *"file": "(.*\.c(pp\|xx))".*|\1|p' "$once/compile_commands.json" |
+        grep -v verify_interface_header_sets | sort |
+        xargs -P "$(nproc)" -n 1 "$clang_tidy" "${arguments[@]}" 2>&1 |
         sed -E '/^[0-9]+ (warning|error)s? .*generated\.$/d'
 }
 
