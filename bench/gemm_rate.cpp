@@ -17,7 +17,7 @@ namespace cqsa::bench {
 #if defined(CQSA_WITH_LIBXSMM)
 namespace {
 
-constexpr std::int64_t rows = 64;
+constexpr std::int64_t query_rows = 64;
 constexpr std::int64_t keys = 256;
 constexpr std::int64_t tiles_a_thread = 64;
 
@@ -47,8 +47,8 @@ struct pairs {
 template<class Kind>
 std::function<double()> rate_of(std::int64_t kv_tokens, std::int64_t d, int threads) {
     using element = typename Kind::element;
-    const auto scores = Kind::make(keys, rows, d, 0); // Sᵀ = K·Qᵀ
-    const auto values = Kind::make(d, rows, keys, 1); // Oᵀ += Vᵀ·Pᵀ
+    const auto scores = Kind::make(keys, query_rows, d, 0); // Sᵀ = K·Qᵀ
+    const auto values = Kind::make(d, query_rows, keys, 1); // Oᵀ += Vᵀ·Pᵀ
     if (scores == nullptr || values == nullptr) {
         return {};
     }
@@ -59,10 +59,10 @@ std::function<double()> rate_of(std::int64_t kv_tokens, std::int64_t d, int thre
     const auto run = [=] {
 #pragma omp parallel num_threads(threads)
         {
-            std::vector<element> q(rows * d);
-            std::vector<element> p(rows * keys);
-            std::vector<float> s(rows * keys);
-            std::vector<float> o(rows * d);
+            std::vector<element> q(query_rows * d);
+            std::vector<element> p(query_rows * keys);
+            std::vector<float> s(query_rows * keys);
+            std::vector<float> o(query_rows * d);
             for (std::int64_t t = 0; t < tiles_a_thread; ++t) {
                 for (std::int64_t i = 0; i < steps; ++i) {
                     scores(reinterpret_cast<const element*>(k->data()) + i * keys * d, q.data(),
@@ -75,7 +75,7 @@ std::function<double()> rate_of(std::int64_t kv_tokens, std::int64_t d, int thre
     };
     return [=] {
         run();
-        return 4.0 * rows * static_cast<double>(steps * keys * d * tiles_a_thread * threads) /
+        return 4.0 * query_rows * static_cast<double>(steps * keys * d * tiles_a_thread * threads) /
                seconds_of(run);
     };
 }

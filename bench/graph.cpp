@@ -33,13 +33,13 @@ std::FILE* table_output(const graph_options& options) {
     return options.json == "-" ? stderr : stdout;
 }
 
-struct plan_row {
+struct compared_plan {
     std::string name;
     attend_options request;
 };
 
 // The planner's choice and, beside it, each way to order the same work.
-std::vector<plan_row> plans_to_compare() {
+std::vector<compared_plan> plans_to_compare() {
     attend_options undivided;
     undivided.chunks = 1;
     undivided.order = task_order::query_major;
@@ -107,8 +107,8 @@ attend_options session_options(const graph_options& options) {
     return fixed;
 }
 
-nlohmann::json measure_plan(const plan_row& row, const graph_options& options, Session& session,
-                            WholeAttention& attention) {
+nlohmann::json measure_plan(const compared_plan& row, const graph_options& options,
+                            Session& session, WholeAttention& attention) {
     attention.run(session, row.request);
     std::vector<double> seconds(static_cast<std::size_t>(options.rounds));
     attend_report last;
@@ -153,7 +153,7 @@ nlohmann::json measure_plans(const graph_options& options, std::optional<double>
                                               {"MiB", 7},
                                               {"H2D GB", 7}});
     nlohmann::json rows = nlohmann::json::array();
-    for (const plan_row& plan : plans_to_compare()) {
+    for (const compared_plan& plan : plans_to_compare()) {
         nlohmann::json row;
         try {
             row = measure_plan(plan, options, session, attention);

@@ -13,6 +13,7 @@ namespace cqsa::bench {
 Table::Table(std::FILE* out, std::vector<column> columns)
     : out_(out), columns_(std::move(columns)) {
     std::vector<std::string> titles;
+    titles.reserve(columns_.size());
     for (const column& c : columns_) {
         titles.push_back(c.title);
     }

@@ -19,7 +19,7 @@ double seconds_of(const Call& call) {
 
 /// The median of repeated measurements; of an even number the mean of the middle two.
 inline double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
+    std::ranges::sort(values);
     const std::size_t middle = values.size() / 2;
     return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }

@@ -3,6 +3,9 @@
 
 option(CQSA_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(CQSA_BUILD_BENCH "Build the bench program" ${PROJECT_IS_TOP_LEVEL})
+include(CMakeDependentOption)
+cmake_dependent_option(CQSA_BUILD_TOOL "Build the tool; tests and bench need it" ${PROJECT_IS_TOP_LEVEL}
+                       "NOT CQSA_BUILD_TESTS;NOT CQSA_BUILD_BENCH" ON)
 option(CQSA_INSTALL "Make the install targets" ${PROJECT_IS_TOP_LEVEL})
 set(CQSA_CUDA AUTO CACHE STRING "Build the CUDA codelets: ON, OFF, or AUTO (where nvcc is found)")
 set_property(CACHE CQSA_CUDA PROPERTY STRINGS AUTO ON OFF)
@@ -38,15 +41,16 @@ if(CQSA_SANITIZE)
     add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${CQSA_SANITIZE}>
                         $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>
                         $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
+    add_compile_definitions(CQSA_SANITIZE)
     add_link_options(-fsanitize=${CQSA_SANITIZE})
     add_library(cqsa_sanitizer_defaults OBJECT cmake/sanitizer_defaults.cpp)
 endif()
 
-# cqsa_target(TARGET [SEPARATE]): what every target of ours has in common. Sanitizer builds, which are
-# for testing alone, compile several files at a time, which halves their time; not those of SEPARATE
-# targets, which have names in common.
+# cqsa_target(TARGET): what every target of ours has in common. But for debug builds, in which one
+# file changes at a time, several files are compiled as one, which takes half the time: a name is
+# then that of one thing in all files of a target.
 function(cqsa_target target)
-    if(CQSA_SANITIZE AND NOT "SEPARATE" IN_LIST ARGN)
+    if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
         set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
     endif()
     target_compile_features(${target} PUBLIC cxx_std_20)

@@ -5,6 +5,9 @@ target_link_libraries(cqsa_codelets PRIVATE CUDA::cudart)
 target_sources(cqsa_codelets PRIVATE
     attend/cuda.cpp
     attend/hopper/launch.cpp)
+# A simulated GPU (tests/simulated_gpu) has its own.
+set_source_files_properties(attend/cuda.cpp attend/hopper/launch.cpp
+    PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 
 # cqsa_cuda_objects(TARGET PARENT ARCHITECTURES SOURCES...): kernels for these architectures, as part
 # of the target PARENT.

@@ -8,7 +8,7 @@ add_library(cqsa_starpu_codelets STATIC
     attend/codelet.cpp
     finalize/codelet.cpp
     merge/codelet.cpp)
-cqsa_target(cqsa_starpu_codelets SEPARATE)
+cqsa_target(cqsa_starpu_codelets)
 target_link_libraries(cqsa_starpu_codelets PUBLIC cqsa_codelets StarPU::StarPU)
 if(CQSA_WITH_CUDA AND StarPU_HAS_CUDA)
     target_compile_definitions(cqsa_starpu_codelets PRIVATE CQSA_WITH_CUDA)

@@ -75,7 +75,7 @@ std::string elements(const std::vector<std::int64_t>& set) {
         text += std::to_string(set[i]);
     }
     if (set.size() > listed_elements) text += ", ...";
-    return text += "}";
+    return text += '}';
 }
 
 void add_problem(Table& table, const problem& p) {

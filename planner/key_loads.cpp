@@ -49,7 +49,7 @@ std::int64_t query_major_loads(const plan& plan, std::int64_t resident) {
 /// what is kept of a walk.
 double mean_of_causal_walks(double k, double chunk_tokens, double resident_tokens) {
     double sum = 0;
-    for (double chunks = 1; chunks < k; ++chunks) {
+    for (int chunks = 1; chunks < k; ++chunks) {
         sum += std::min(chunks * chunk_tokens, resident_tokens);
     }
     return k > 1 ? sum / (k - 1) : resident_tokens;

@@ -52,15 +52,10 @@ void check_plan(const plan& plan) {
     }
 }
 
-const plan& checked(const plan& plan) {
-    check_plan(plan);
-    return plan;
-}
-
 } // namespace
 
 step_stream::step_stream(const plan& plan)
-    : plan_(checked(plan)), groups_(plan), visits_left_(plan.queries.blocks(), 0),
+    : plan_((check_plan(plan), plan)), groups_(plan), visits_left_(plan.queries.blocks(), 0),
       touched_(plan.queries.blocks(), false), partial_touched_(plan.queries.blocks(), false) {
     GroupStream groups(plan);
     while (const strip_group* group = groups.next()) {

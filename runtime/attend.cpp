@@ -21,6 +21,7 @@
 #include <vector>
 
 namespace cqsa {
+
 namespace {
 
 starpu_settings settings_of(const attend_options& options) {

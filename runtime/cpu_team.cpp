@@ -67,7 +67,7 @@ CpuTeam::CpuTeam(int master, const std::vector<int>& taken, int wanted)
     if (master >= 0) occupy(master);
     for (const hwloc_obj_t unit : usable_units(topology_)) {
         const hwloc_obj_t core = core_of(topology_, unit);
-        if (std::find(occupied.begin(), occupied.end(), core) == occupied.end()) {
+        if (std::ranges::find(occupied, core) == occupied.end()) {
             cores_.push_back(unit);
         }
     }

@@ -25,7 +25,7 @@ std::optional<std::int64_t> control_group_bytes(const std::string& file) {
     std::ifstream groups("/proc/self/cgroup");
     std::string line;
     while (std::getline(groups, line)) {
-        if (line.rfind("0::", 0) != 0) continue;
+        if (!line.starts_with("0::")) continue;
         std::ifstream value("/sys/fs/cgroup" + line.substr(3) + "/" + file);
         std::int64_t bytes = 0;
         if (value >> bytes) return bytes;

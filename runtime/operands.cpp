@@ -66,7 +66,7 @@ void check_no_overlap(const std::string& name, const shape4& shape, const shape4
     for (std::size_t axis = 0; axis < 4; ++axis) {
         if (shape[axis] > 1) axes.emplace_back(strides[axis], shape[axis]);
     }
-    std::sort(axes.begin(), axes.end());
+    std::ranges::sort(axes);
     std::int64_t span = 1;
     for (const auto& [stride, extent] : axes) {
         if (stride < span) {

@@ -85,7 +85,7 @@ exact_row attend_row(const operands& given, const problem& problem, double scale
 }
 
 // |came − exact|; two equal infinities or two NaNs agree, one NaN is infinitely wrong.
-double distance(double came, double exact) {
+double error_of(double came, double exact) {
     if (came == exact || (std::isnan(came) && std::isnan(exact))) return 0;
     const double error = std::abs(came - exact);
     return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
@@ -119,14 +119,14 @@ verification verify(const tensor& q, const tensor& k, const tensor& v, const ten
         const std::int64_t begin = offset_of(out.strides, at);
         for (std::int64_t d = 0; d < problem.head_dim; ++d) {
             const double error =
-                distance(read_element(out.type, out.data, begin + d), exact.out[d]);
+                error_of(read_element(out.type, out.data, begin + d), exact.out[d]);
             error_squares += error * error;
             if (std::isfinite(exact.out[d])) exact_squares += exact.out[d] * exact.out[d];
             max_error = std::max(max_error, error);
         }
         if (lse.data != nullptr) {
             const double came = read_element(lse.type, lse.data, offset_of(lse.strides, at));
-            lse_max_error = std::max(lse_max_error, distance(came, exact.lse));
+            lse_max_error = std::max(lse_max_error, error_of(came, exact.lse));
         }
     }
     // Exact rows that are all zero (no key seen) leave nothing to divide by: any error is infinite.

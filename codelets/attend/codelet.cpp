@@ -35,12 +35,12 @@ attend_task unpack(attend_arguments& arguments, void* buffers[]) {
             .followed = arguments.followed};
 }
 
-attend_arguments& arguments_of(void* cl_arg) {
+attend_arguments& attend_arguments_of(void* cl_arg) {
     return static_cast<attend_arguments&>(*static_cast<task_arguments*>(cl_arg));
 }
 
 void attend_on_cpu(void* buffers[], void* cl_arg) noexcept {
-    attend_arguments& arguments = arguments_of(cl_arg);
+    attend_arguments& arguments = attend_arguments_of(cl_arg);
     Run& run = *arguments.run;
     run_task(
         arguments,
@@ -55,7 +55,7 @@ void attend_on_cpu(void* buffers[], void* cl_arg) noexcept {
 
 #ifdef CQSA_WITH_CUDA
 void attend_on_cuda(void* buffers[], void* cl_arg) noexcept {
-    attend_arguments& arguments = arguments_of(cl_arg);
+    attend_arguments& arguments = attend_arguments_of(cl_arg);
     run_task(
         arguments,
         [&] {

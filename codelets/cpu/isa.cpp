@@ -29,7 +29,7 @@ registers cpuid(unsigned leaf, unsigned subleaf) {
 }
 
 constexpr bool has(unsigned word, std::initializer_list<int> bits) {
-    return std::all_of(bits.begin(), bits.end(), [&](int b) { return (word >> b & 1U) != 0; });
+    return std::ranges::all_of(bits, [&](int b) { return (word >> b & 1U) != 0; });
 }
 
 /// The register states that the operating system saves (XCR0).

@@ -29,12 +29,12 @@ finalize_task unpack(const finalize_arguments& arguments, void* buffers[]) {
     return task;
 }
 
-finalize_arguments& arguments_of(void* cl_arg) {
+finalize_arguments& finalize_arguments_of(void* cl_arg) {
     return static_cast<finalize_arguments&>(*static_cast<task_arguments*>(cl_arg));
 }
 
 void finalize_on_cpu(void* buffers[], void* cl_arg) noexcept {
-    finalize_arguments& arguments = arguments_of(cl_arg);
+    finalize_arguments& arguments = finalize_arguments_of(cl_arg);
     run_task(
         arguments,
         [&] { openmp::finalize(unpack(arguments, buffers), arguments.run->cpu_threads); }, true);
@@ -42,7 +42,7 @@ void finalize_on_cpu(void* buffers[], void* cl_arg) noexcept {
 
 #ifdef CQSA_WITH_CUDA
 void finalize_on_cuda(void* buffers[], void* cl_arg) noexcept {
-    finalize_arguments& arguments = arguments_of(cl_arg);
+    finalize_arguments& arguments = finalize_arguments_of(cl_arg);
     run_task(
         arguments,
         [&] { cuda::finalize(unpack(arguments, buffers), starpu_cuda_get_local_stream()); }, false);

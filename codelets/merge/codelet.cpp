@@ -15,12 +15,12 @@ merge_task unpack(const merge_arguments& arguments, void* buffers[]) {
             .fresh = arguments.fresh};
 }
 
-merge_arguments& arguments_of(void* cl_arg) {
+merge_arguments& merge_arguments_of(void* cl_arg) {
     return static_cast<merge_arguments&>(*static_cast<task_arguments*>(cl_arg));
 }
 
 void merge_on_cpu(void* buffers[], void* cl_arg) noexcept {
-    merge_arguments& arguments = arguments_of(cl_arg);
+    merge_arguments& arguments = merge_arguments_of(cl_arg);
     run_task(
         arguments, [&] { openmp::merge(unpack(arguments, buffers), arguments.run->cpu_threads); },
         true);
@@ -28,7 +28,7 @@ void merge_on_cpu(void* buffers[], void* cl_arg) noexcept {
 
 #ifdef CQSA_WITH_CUDA
 void merge_on_cuda(void* buffers[], void* cl_arg) noexcept {
-    merge_arguments& arguments = arguments_of(cl_arg);
+    merge_arguments& arguments = merge_arguments_of(cl_arg);
     run_task(
         arguments, [&] { cuda::merge(unpack(arguments, buffers), starpu_cuda_get_local_stream()); },
         false);

@@ -3,12 +3,15 @@
 
 #include "planner/problem.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
 namespace cqsa::files {
+
+inline constexpr std::size_t most_axes = 32; ///< NumPy's own limit
 
 /// One array inside a file, as its header tells and the file's size confirms: little-endian, C
 /// order, packed, `bytes` bytes from `offset`.

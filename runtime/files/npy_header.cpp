@@ -12,7 +12,6 @@ namespace cqsa::files {
 namespace {
 
 constexpr std::string_view magic = "\x93NUMPY";
-constexpr std::size_t most_axes = 32; // NumPy's own limit
 constexpr std::string_view blank = " \t\r\n";
 
 /// Reads the one form of Python literal that a header has:
@@ -145,14 +144,13 @@ void set_type(array_layout& layout, const std::string& descr, const std::string&
     if (order == '>' && descr.size() > 1 &&
         std::string_view("fiucV").find(descr[1]) != std::string::npos)
         bad_input(operand, "the array is big-endian ('" + shown + "')" + expected);
-    if (order == '<' || order == '=') {
-        if (kind == "f2" || kind == "f4" || kind == "f8") {
-            layout.type = kind == "f2"   ? data_type::f16
-                          : kind == "f4" ? data_type::f32
-                                         : data_type::f64;
-            return;
-        }
+    if ((order == '<' || order == '=') && (kind == "f2" || kind == "f4" || kind == "f8")) {
+        layout.type = kind == "f2"   ? data_type::f16
+                      : kind == "f4" ? data_type::f32
+                                     : data_type::f64;
+        return;
     }
+
     const char letter = kind.empty() ? '?' : kind[0];
     const std::string what = letter == 'i' || letter == 'u' ? "integers"
                              : letter == 'c'                ? "complex numbers"

@@ -13,10 +13,9 @@
 namespace cqsa::files {
 namespace {
 
-using json = nlohmann::json;
+using nlohmann::json;
 
 constexpr std::int64_t longest_header = 100'000'000; // the format's own limit
-constexpr std::size_t most_axes = 32;
 
 /// Takes the header event by event, so that a hostile one (deep nesting, millions of values)
 /// costs no more memory than the tensors it really names.
@@ -186,7 +185,7 @@ void check_cover(const safetensors_directory& directory, std::int64_t data_bytes
                                    std::to_string(data_bytes) + " are there");
         sorted.emplace_back(&name, &tensor);
     }
-    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    std::ranges::sort(sorted, [](const auto& a, const auto& b) {
         return std::pair(a.second->begin, a.second->end) <
                std::pair(b.second->begin, b.second->end);
     });
@@ -214,7 +213,7 @@ safetensors_directory parse_safetensors(std::span<const std::byte> file,
                                " bytes, too few for a safetensors header");
     std::uint64_t length = 0;
     std::memcpy(&length, file.data(), preamble);
-    if (length > static_cast<std::uint64_t>(file_bytes - preamble))
+    if (std::cmp_greater(length, file_bytes - preamble))
         bad_input(operand, "the file is truncated or no safetensors file: its header claims " +
                                std::to_string(length) + " bytes, but the file ends after " +
                                std::to_string(file_bytes));
@@ -244,9 +243,8 @@ array_layout find_tensor(const safetensors_directory& directory, const std::stri
                                (names.empty() ? "none" : names));
     }
     const auto& tensor = found->second;
-    const auto* type =
-        std::find_if(std::begin(float_types), std::end(float_types),
-                     [&](const auto& candidate) { return candidate.first == tensor.dtype; });
+    const auto* type = std::ranges::find_if(
+        float_types, [&](const auto& candidate) { return candidate.first == tensor.dtype; });
     if (type == std::end(float_types))
         bad_input(operand, "the tensor holds " + printable(tensor.dtype, 40) +
                                ", expected F16, BF16, F32 or F64");
@@ -266,8 +264,8 @@ array_layout find_tensor(const safetensors_directory& directory, const std::stri
 
 std::string safetensors_header(const std::string& name, data_type type,
                                std::span<const std::int64_t> shape) {
-    const auto* dtype = std::find_if(std::begin(float_types), std::end(float_types),
-                                     [&](const auto& one) { return one.second == type; });
+    const auto* dtype =
+        std::ranges::find_if(float_types, [&](const auto& one) { return one.second == type; });
     const json header = {{name,
                           {{"dtype", dtype->first},
                            {"shape", std::vector<std::int64_t>(shape.begin(), shape.end())},

@@ -187,9 +187,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 /// " (did you mean --order?)", or nothing.
 std::string suggestion(std::string_view word, const std::vector<std::string>& known) {
-    const auto nearest = std::min_element(known.begin(), known.end(), [&](auto& a, auto& b) {
-        return distance(word, a) < distance(word, b);
-    });
+    const auto nearest = std::ranges::min_element(
+        known, [&](auto& a, auto& b) { return distance(word, a) < distance(word, b); });
     if (nearest == known.end() ||
         distance(word, *nearest) > std::max<std::size_t>(2, word.size() / 4))
         return "";
@@ -243,7 +242,7 @@ class CommandParser {
     }
 
     parsed_line parse(std::vector<std::string> arguments) {
-        std::reverse(arguments.begin(), arguments.end()); // CLI11 takes them from the back
+        std::ranges::reverse(arguments); // CLI11 takes them from the back
         try {
             app_.parse(arguments);
         } catch (const CLI::CallForHelp&) {

@@ -23,8 +23,8 @@ namespace {
 
 /// The factor that a suffix stands for; nothing where it is none.
 std::optional<std::int64_t> factor_of(std::string suffix, bool bytes) {
-    std::transform(suffix.begin(), suffix.end(), suffix.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::ranges::transform(suffix, suffix.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (bytes && suffix.ends_with('b')) suffix.pop_back();
     if (suffix.empty()) return 1;
     const std::size_t power = std::string_view("kmgtp").find(suffix[0]);

@@ -190,7 +190,7 @@ std::string text_of(const std::vector<processor_calibration>& measured) {
                 out +=
                     fmt::format("   bus {:.3g}, {:.3g} GB/s", 1e-9 * m.rates.h2d_bytes_per_second,
                                 1e-9 * m.rates.d2h_bytes_per_second);
-            out += "\n";
+            out += '\n';
         }
         if (one.rates.empty()) out += "  no kernel for the types asked for\n";
         if (!one.path.empty()) out += fmt::format("  in {}\n", files::printable(one.path));

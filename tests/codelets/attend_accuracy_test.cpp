@@ -25,17 +25,6 @@ std::string mask_name(mask_rule mask) {
                                                 : "bottom_right";
 }
 
-problem make_problem(data_type type, mask_rule mask, std::int64_t tokens, std::int64_t kv_tokens,
-                     std::int64_t head_dim) {
-    problem p;
-    p.type = type;
-    p.mask = mask;
-    p.tokens = tokens;
-    p.kv_tokens = kv_tokens;
-    p.head_dim = head_dim;
-    return p;
-}
-
 /// Runs every kernel over the blocks and compares acc, m, l, o and lse with the oracle.
 void expect_accurate(const attention_inputs& x, const std::vector<std::int64_t>& query_blocks,
                      const std::vector<std::int64_t>& key_blocks, int threads = 2) {
@@ -54,7 +43,7 @@ void expect_accurate(const attention_inputs& x, const std::vector<std::int64_t>&
 class HeadDim : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, std::int64_t>> {};
 TEST_P(HeadDim, IsExact) {
     const auto [type, mask, d] = GetParam();
-    const attention_inputs x(make_problem(type, mask, 129, 193, d));
+    const attention_inputs x(test::make_problem(type, mask, 129, 193, d));
     expect_accurate(x, {129}, {193});
 }
 INSTANTIATE_TEST_SUITE_P(
@@ -73,8 +62,8 @@ TEST_P(EveryHeadDim, IsExact) {
     for (std::int64_t d = 1; d <= 256; ++d) {
         SCOPED_TRACE(d);
         expect_accurate(
-            attention_inputs(make_problem(GetParam(), mask_rule::causal_top_left, 17, 35, d)), {17},
-            {35}, 1);
+            attention_inputs(test::make_problem(GetParam(), mask_rule::causal_top_left, 17, 35, d)),
+            {17}, {35}, 1);
     }
 }
 INSTANTIATE_TEST_SUITE_P(All, EveryHeadDim, ::testing::ValuesIn(all_types),
@@ -83,9 +72,9 @@ INSTANTIATE_TEST_SUITE_P(All, EveryHeadDim, ::testing::ValuesIn(all_types),
 class Length : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, std::int64_t>> {};
 TEST_P(Length, IsExactForQueriesAndKeys) {
     const auto [type, mask, n] = GetParam();
-    const attention_inputs square(make_problem(type, mask, n, n, 32));
+    const attention_inputs square(test::make_problem(type, mask, n, n, 32));
     expect_accurate(square, {n}, {n});
-    const attention_inputs wide(make_problem(type, mask, 70, n, 32));
+    const attention_inputs wide(test::make_problem(type, mask, 70, n, 32));
     expect_accurate(wide, {70}, {n});
 }
 INSTANTIATE_TEST_SUITE_P(All, Length,
@@ -103,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(All, Length,
 class ManyKeys : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, std::int64_t>> {};
 TEST_P(ManyKeys, AreExact) {
     const auto [type, mask, d] = GetParam();
-    expect_accurate(attention_inputs(make_problem(type, mask, 37, 2600, d)), {37}, {2600});
+    expect_accurate(attention_inputs(test::make_problem(type, mask, 37, 2600, d)), {37}, {2600});
 }
 INSTANTIATE_TEST_SUITE_P(All, ManyKeys,
                          ::testing::Combine(::testing::ValuesIn(all_types),
@@ -119,7 +108,7 @@ INSTANTIATE_TEST_SUITE_P(All, ManyKeys,
 class Output : public ::testing::TestWithParam<std::tuple<data_type, mask_rule>> {};
 TEST_P(Output, IsWithinWhatTheProjectPromises) {
     const data_type type = std::get<0>(GetParam());
-    problem p = make_problem(type, std::get<1>(GetParam()), 300, 700, 64);
+    problem p = test::make_problem(type, std::get<1>(GetParam()), 300, 700, 64);
     p.heads = p.kv_heads = 2;
     const attention_inputs x(p);
     const auto expected = x.oracle();
@@ -156,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(All, Output,
 class Blocks : public ::testing::TestWithParam<std::tuple<data_type, mask_rule, test::layout>> {};
 TEST_P(Blocks, UnequalListsOfBlocksAreExact) {
     const auto [type, mask, order] = GetParam();
-    problem p = make_problem(type, mask, 420, 610, 40);
+    problem p = test::make_problem(type, mask, 420, 610, 40);
     p.heads = 2;
     p.kv_heads = 1;
     const attention_inputs x(p, order);
@@ -173,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(All, Blocks,
 class Heads : public ::testing::TestWithParam<std::tuple<data_type, std::int64_t, test::layout>> {};
 TEST_P(Heads, ShareKeysAndValuesInGroups) {
     const auto [type, group, order] = GetParam();
-    problem p = make_problem(type, mask_rule::causal_top_left, 90, 90, 24);
+    problem p = test::make_problem(type, mask_rule::causal_top_left, 90, 90, 24);
     p.batch = 3;
     p.heads = 8;
     p.kv_heads = p.heads / group;
@@ -190,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(All, Heads,
 class Scale : public ::testing::TestWithParam<std::tuple<data_type, double>> {};
 TEST_P(Scale, MayBeNegativeOrZero) {
     const auto [type, scale] = GetParam();
-    attention_inputs x(make_problem(type, mask_rule::causal_top_left, 100, 100, 33));
+    attention_inputs x(test::make_problem(type, mask_rule::causal_top_left, 100, 100, 33));
     x.scale = scale;
     expect_accurate(x, {100}, {100});
 }
@@ -204,7 +193,7 @@ TEST(Soak, LongSequencesAreExact) {
     }
     for (const data_type type : all_types) {
         for (const mask_rule mask : all_masks) {
-            problem p = make_problem(type, mask, 8200, 16500, 64);
+            problem p = test::make_problem(type, mask, 8200, 16500, 64);
             p.heads = 2;
             p.kv_heads = 1;
             const attention_inputs x(p);

@@ -39,6 +39,17 @@ inline std::vector<named_kernel> kernels_of(data_type type) {
     return kernels;
 }
 
+inline problem make_problem(data_type type, mask_rule mask, std::int64_t tokens,
+                            std::int64_t kv_tokens, std::int64_t head_dim) {
+    problem p;
+    p.type = type;
+    p.mask = mask;
+    p.tokens = tokens;
+    p.kv_tokens = kv_tokens;
+    p.head_dim = head_dim;
+    return p;
+}
+
 /// Queries, keys and values of a problem with unit variance.
 struct attention_inputs {
     attention_inputs(const problem& of, layout order = layout::bhnd, std::uint64_t seed = 1)

@@ -4,6 +4,7 @@
 #include "codelets/merge/merge.hpp"
 #include "planner/error.hpp"
 #include "tests/codelets/attend_cases.hpp"
+#include "tests/support/special_values.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -20,19 +21,8 @@ using test::attention_inputs;
 using test::attention_values;
 using test::BlockedAttention;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-problem make_problem(data_type type, mask_rule mask, std::int64_t tokens, std::int64_t kv_tokens,
-                     std::int64_t head_dim) {
-    problem p;
-    p.type = type;
-    p.mask = mask;
-    p.tokens = tokens;
-    p.kv_tokens = kv_tokens;
-    p.head_dim = head_dim;
-    return p;
-}
+using test::infinity;
+using test::not_a_number;
 
 class Exactness : public ::testing::TestWithParam<data_type> {};
 INSTANTIATE_TEST_SUITE_P(All, Exactness,
@@ -51,7 +41,7 @@ attention_values attend_once(const attention_inputs& x, const test::named_kernel
 /// Whole numbers and quarters with few bits, so that scores are exact in binary32 though they reach
 /// 1e5: what is left is the error of the softmax. Keys come in fours whose scores differ by halves.
 attention_inputs extreme_inputs(data_type type) {
-    attention_inputs x(make_problem(type, mask_rule::causal_top_left, 300, 700, 65));
+    attention_inputs x(test::make_problem(type, mask_rule::causal_top_left, 300, 700, 65));
     const auto whole = [](std::uint64_t seed, std::int64_t i) {
         return std::floor(31 * test::uniform(seed, static_cast<std::uint64_t>(i))) - 15;
     };
@@ -75,7 +65,7 @@ TEST_P(Exactness, LogitsOfAHundredThousandLoseNothing) {
     const attention_inputs x = extreme_inputs(GetParam());
     const auto expected = x.oracle();
     const test::tolerance limit(GetParam());
-    ASSERT_GT(*std::max_element(expected.m.begin(), expected.m.end()), 7e4);
+    ASSERT_GT(*std::ranges::max_element(expected.m), 7e4);
     for (const auto& kernel : test::kernels_of(GetParam())) {
         const attention_values result = attend_once(x, kernel);
 
@@ -91,7 +81,7 @@ TEST_P(Exactness, HugeLogitsMergeAsWellAsTheirRoundingAllows) {
     const attention_inputs x = extreme_inputs(GetParam());
     const auto expected = x.oracle();
     const double unit = GetParam() == data_type::f64 ? 0x1p-53 : 0x1p-24;
-    const double highest = *std::max_element(expected.m.begin(), expected.m.end());
+    const double highest = *std::ranges::max_element(expected.m);
     for (const auto& kernel : test::kernels_of(GetParam())) {
         BlockedAttention first(x.p, x.scale, {300}, {350, 350});
         BlockedAttention second(x.p, x.scale, {300}, {350, 350});
@@ -117,7 +107,7 @@ TEST_P(Exactness, HugeLogitsMergeAsWellAsTheirRoundingAllows) {
 }
 
 TEST_P(Exactness, OneHugeKeyTakesAll) {
-    attention_inputs x(make_problem(GetParam(), mask_rule::none, 40, 300, 16));
+    attention_inputs x(test::make_problem(GetParam(), mask_rule::none, 40, 300, 16));
     for (std::int64_t e = 0; e < 16; ++e) {
         for (std::int64_t t = 0; t < 40; ++t) {
             x.q.set(0, 0, t, e, 16);
@@ -139,7 +129,7 @@ TEST_P(Exactness, OneHugeKeyTakesAll) {
 
 TEST_P(Exactness, RowsThatSeeNoKeyKeepTheirState) {
     const attention_inputs x(
-        make_problem(GetParam(), mask_rule::causal_bottom_right, 200, 120, 20));
+        test::make_problem(GetParam(), mask_rule::causal_bottom_right, 200, 120, 20));
     for (const auto& kernel : test::kernels_of(GetParam())) {
         BlockedAttention blocks(x.p, x.scale, {200}, {120});
         blocks.bind(x.q.view(), x.k.view(), x.v.view());
@@ -165,7 +155,7 @@ TEST_P(Exactness, RowsThatSeeNoKeyKeepTheirState) {
 }
 
 TEST_P(Exactness, FreshBlocksWithoutKeysBecomeEmpty) {
-    const attention_inputs x(make_problem(GetParam(), mask_rule::causal_top_left, 64, 64, 8));
+    const attention_inputs x(test::make_problem(GetParam(), mask_rule::causal_top_left, 64, 64, 8));
     for (const auto& kernel : test::kernels_of(GetParam())) {
         BlockedAttention no_pair(x.p, x.scale, {32, 32}, {32, 32});
         no_pair.bind(x.q.view(), x.k.view(), x.v.view());
@@ -182,7 +172,7 @@ TEST_P(Exactness, FreshBlocksWithoutKeysBecomeEmpty) {
 }
 
 TEST_P(Exactness, MinusInfiniteScoresWeighNothing) {
-    attention_inputs x(make_problem(GetParam(), mask_rule::none, 20, 100, 4));
+    attention_inputs x(test::make_problem(GetParam(), mask_rule::none, 20, 100, 4));
     for (std::int64_t t = 0; t < 100; t += 3) {
         x.k.set(0, 0, t, 2, -infinity);
     }
@@ -199,9 +189,9 @@ TEST_P(Exactness, MinusInfiniteScoresWeighNothing) {
 
 TEST_P(Exactness, NanInAQueryStaysInItsRow) {
     const attention_inputs clean(
-        make_problem(GetParam(), mask_rule::causal_top_left, 150, 150, 24));
+        test::make_problem(GetParam(), mask_rule::causal_top_left, 150, 150, 24));
     attention_inputs dirty = clean;
-    dirty.q.set(0, 0, 70, 11, nan);
+    dirty.q.set(0, 0, 70, 11, not_a_number);
     for (const auto& kernel : test::kernels_of(GetParam())) {
         const attention_values expected = attend_once(clean, kernel);
         const attention_values result = attend_once(dirty, kernel);
@@ -222,10 +212,10 @@ TEST_P(Exactness, NanInAQueryStaysInItsRow) {
 /// Keys 100 and 101 are seen by rows from 100 on; a tile has at most 64 rows.
 TEST_P(Exactness, NanInAKeyOrValueReachesOnlyRowsThatSeeIt) {
     const attention_inputs clean(
-        make_problem(GetParam(), mask_rule::causal_top_left, 300, 300, 24));
+        test::make_problem(GetParam(), mask_rule::causal_top_left, 300, 300, 24));
     for (const bool in_key : {true, false}) {
         attention_inputs dirty = clean;
-        (in_key ? dirty.k : dirty.v).set(0, 0, 100, 11, nan);
+        (in_key ? dirty.k : dirty.v).set(0, 0, 100, 11, not_a_number);
         for (const auto& kernel : test::kernels_of(GetParam())) {
             const attention_values expected = attend_once(clean, kernel);
             const attention_values result = attend_once(dirty, kernel);
@@ -243,7 +233,7 @@ TEST_P(Exactness, NanInAKeyOrValueReachesOnlyRowsThatSeeIt) {
 }
 
 TEST_P(Exactness, NanWithAnyPayloadStaysNan) {
-    attention_inputs x(make_problem(GetParam(), mask_rule::none, 20, 40, 8));
+    attention_inputs x(test::make_problem(GetParam(), mask_rule::none, 20, 40, 8));
     const auto bytes = static_cast<std::size_t>(bytes_of(GetParam()));
     std::memset(const_cast<void*>(x.q.view(7).data), 0xff, bytes);
     for (const auto& kernel : test::kernels_of(GetParam())) {
@@ -258,16 +248,16 @@ TEST_P(Exactness, NanWithAnyPayloadStaysNan) {
 /// Past the blocks, the tensors hold NaN; so do the gaps of the packed layout and the workspace.
 TEST_P(Exactness, NothingPastABlockIsRead) {
     for (const std::int64_t n : {1, 31, 33, 64, 70, 257}) {
-        const problem p = make_problem(GetParam(), mask_rule::none, n, n, 19);
+        const problem p = test::make_problem(GetParam(), mask_rule::none, n, n, 19);
         const attention_inputs inner(p, test::layout::packed);
         problem larger = p;
         larger.tokens = larger.kv_tokens = n + 300;
         attention_inputs x(larger, test::layout::packed);
         for (std::int64_t t = 0; t < n + 300; ++t) {
             for (std::int64_t e = 0; e < 19; ++e) {
-                x.q.set(0, 0, t, e, t < n ? inner.q.get(0, 0, t, e) : nan);
-                x.k.set(0, 0, t, e, t < n ? inner.k.get(0, 0, t, e) : nan);
-                x.v.set(0, 0, t, e, t < n ? inner.v.get(0, 0, t, e) : nan);
+                x.q.set(0, 0, t, e, t < n ? inner.q.get(0, 0, t, e) : not_a_number);
+                x.k.set(0, 0, t, e, t < n ? inner.k.get(0, 0, t, e) : not_a_number);
+                x.v.set(0, 0, t, e, t < n ? inner.v.get(0, 0, t, e) : not_a_number);
             }
         }
         for (const auto& kernel : test::kernels_of(GetParam())) {
@@ -284,7 +274,8 @@ TEST_P(Exactness, NothingPastABlockIsRead) {
 }
 
 TEST_P(Exactness, ResumingEqualsOneTaskBitForBit) {
-    const attention_inputs x(make_problem(GetParam(), mask_rule::causal_top_left, 260, 700, 40));
+    const attention_inputs x(
+        test::make_problem(GetParam(), mask_rule::causal_top_left, 260, 700, 40));
     for (const auto& kernel : test::kernels_of(GetParam())) {
         BlockedAttention once(x.p, x.scale, {260}, {300, 257, 1, 142});
         BlockedAttention resumed(x.p, x.scale, {260}, {300, 257, 1, 142});
@@ -302,7 +293,7 @@ TEST_P(Exactness, ResumingEqualsOneTaskBitForBit) {
 }
 
 TEST_P(Exactness, SplittingAndMergingEqualsTheWhole) {
-    const attention_inputs x(make_problem(GetParam(), mask_rule::none, 130, 700, 40));
+    const attention_inputs x(test::make_problem(GetParam(), mask_rule::none, 130, 700, 40));
     const auto expected = x.oracle();
     for (const auto& kernel : test::kernels_of(GetParam())) {
         BlockedAttention first(x.p, x.scale, {130}, {300, 257, 143});
@@ -326,7 +317,7 @@ TEST_P(Exactness, SplittingAndMergingEqualsTheWhole) {
 }
 
 TEST_P(Exactness, ThreadsDoNotChangeABit) {
-    problem p = make_problem(GetParam(), mask_rule::causal_top_left, 700, 700, 40);
+    problem p = test::make_problem(GetParam(), mask_rule::causal_top_left, 700, 700, 40);
     p.heads = 2;
     const attention_inputs x(p);
     for (const auto& kernel : test::kernels_of(GetParam())) {
@@ -348,7 +339,7 @@ TEST_P(Exactness, ThreadsDoNotChangeABit) {
 }
 
 TEST(AttendWorkspace, TooSmallIsAnError) {
-    const attention_inputs x(make_problem(data_type::f32, mask_rule::none, 10, 10, 4));
+    const attention_inputs x(test::make_problem(data_type::f32, mask_rule::none, 10, 10, 4));
     BlockedAttention blocks(x.p, x.scale, {10}, {10});
     blocks.bind(x.q.view(), x.k.view(), x.v.view());
     const attend_task task = blocks.task();
@@ -367,7 +358,7 @@ TEST(AttendStrides, MayExceedTwoToTheThirtyOneElements) {
     if (memory == MAP_FAILED) {
         GTEST_SKIP() << "no 17 GB of address space";
     }
-    const attention_inputs x(make_problem(data_type::f32, mask_rule::none, n, n, 8));
+    const attention_inputs x(test::make_problem(data_type::f32, mask_rule::none, n, n, 8));
     for (std::int64_t t = 0; t < n; ++t) {
         for (std::int64_t e = 0; e < 8; ++e) {
             float* row = static_cast<float*>(memory) + t * stride;
@@ -377,7 +368,8 @@ TEST(AttendStrides, MayExceedTwoToTheThirtyOneElements) {
         }
     }
     const auto view = [&](int slice) {
-        return tensor_view{static_cast<float*>(memory) + slice * 8, n * stride, n * stride, stride};
+        return tensor_view{static_cast<float*>(memory) + std::int64_t{8} * slice, n * stride,
+                           n * stride, stride};
     };
     for (const auto& kernel : test::kernels_of(data_type::f32)) {
         BlockedAttention blocks(x.p, x.scale, {100, 30}, {70, 60});

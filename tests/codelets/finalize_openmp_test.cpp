@@ -85,8 +85,7 @@ INSTANTIATE_TEST_SUITE_P(All, FinalizeOpenmp,
                                                               test::layout::packed)));
 
 TEST(FinalizeOpenmpState, FreshIsNotReadAndLseMayBeUnwanted) {
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    std::vector<float> poison{nan, nan};
+    std::vector<float> poison(2, std::numeric_limits<float>::quiet_NaN());
     std::vector<float> out{9, 9};
     finalize_task task;
     task.tokens = 1;

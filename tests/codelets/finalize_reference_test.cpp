@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/finalize/finalize.hpp"
+#include "tests/support/special_values.hpp"
 
 #include <cmath>
 #include <gtest/gtest.h>
@@ -9,7 +10,8 @@
 namespace cqsa {
 namespace {
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
+using test::infinity;
+using test::not_a_number;
 
 TEST(FinalizeReference, DividesAndTakesTheLogarithmIntoStridedOutputs) {
     // [batch 1, heads 2, tokens 2, head_dim 1], written in the order tokens, heads.
@@ -30,8 +32,7 @@ TEST(FinalizeReference, DividesAndTakesTheLogarithmIntoStridedOutputs) {
 }
 
 TEST(FinalizeReference, FreshStateIsNotRead) {
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    std::vector<double> poison{nan, nan}, out{9, 9}, lse{9};
+    std::vector<double> poison{not_a_number, not_a_number}, out{9, 9}, lse{9};
     finalize_task task;
     task.type = task.out_type = data_type::f64;
     task.tokens = 1;

@@ -60,8 +60,8 @@ TYPED_TEST(SixteenBit, EveryValueWidensExactlyAndComesBack) {
 }
 
 TYPED_TEST(SixteenBit, RoundsToNearestEvenBetweenNeighbours) {
-    const int infinity = ((1 << TypeParam::exponent_bits) - 1) << (15 - TypeParam::exponent_bits);
-    for (int bits = 0; bits + 1 < infinity; ++bits) {
+    const int infinite = ((1 << TypeParam::exponent_bits) - 1) << (15 - TypeParam::exponent_bits);
+    for (int bits = 0; bits + 1 < infinite; ++bits) {
         const float low = to_float(typename TypeParam::type{static_cast<std::uint16_t>(bits)});
         const float high = to_float(typename TypeParam::type{static_cast<std::uint16_t>(bits + 1)});
         const float middle = low + (high - low) / 2;
@@ -74,16 +74,16 @@ TYPED_TEST(SixteenBit, RoundsToNearestEvenBetweenNeighbours) {
 }
 
 TYPED_TEST(SixteenBit, OverflowGivesInfinityFromHalfwayPastTheLargest) {
-    const int infinity = ((1 << TypeParam::exponent_bits) - 1) << (15 - TypeParam::exponent_bits);
+    const int infinite = ((1 << TypeParam::exponent_bits) - 1) << (15 - TypeParam::exponent_bits);
     const float largest =
-        to_float(typename TypeParam::type{static_cast<std::uint16_t>(infinity - 1)});
+        to_float(typename TypeParam::type{static_cast<std::uint16_t>(infinite - 1)});
     const float before =
-        to_float(typename TypeParam::type{static_cast<std::uint16_t>(infinity - 2)});
+        to_float(typename TypeParam::type{static_cast<std::uint16_t>(infinite - 2)});
     const float halfway = largest + (largest - before) / 2;
 
-    EXPECT_EQ(TypeParam::round(halfway).bits, infinity);
-    EXPECT_EQ(TypeParam::round(std::nextafter(halfway, 0.0F)).bits, infinity - 1);
-    EXPECT_EQ(TypeParam::round(-std::numeric_limits<float>::infinity()).bits, 0x8000 | infinity);
+    EXPECT_EQ(TypeParam::round(halfway).bits, infinite);
+    EXPECT_EQ(TypeParam::round(std::nextafter(halfway, 0.0F)).bits, infinite - 1);
+    EXPECT_EQ(TypeParam::round(-std::numeric_limits<float>::infinity()).bits, 0x8000 | infinite);
 }
 
 TEST(SixteenBit, NanIsQuietedNotTurnedIntoInfinity) {

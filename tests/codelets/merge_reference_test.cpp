@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/merge/merge.hpp"
+#include "tests/support/special_values.hpp"
 
 #include <cmath>
 #include <gtest/gtest.h>
@@ -9,7 +10,8 @@
 namespace cqsa {
 namespace {
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
+using test::infinity;
+using test::not_a_number;
 
 struct state {
     std::vector<double> acc, m, l;
@@ -50,8 +52,8 @@ TEST(MergeReference, EmptyStatesChangeNothing) {
 }
 
 TEST(MergeReference, FreshTargetBecomesACopyWithoutBeingRead) {
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    state a{{nan, nan}, {nan, nan}, {nan, nan}};
+    state a{
+        {not_a_number, not_a_number}, {not_a_number, not_a_number}, {not_a_number, not_a_number}};
     state b{{7, 0}, {3, -infinity}, {1, 0}};
     merge_task task = merge_of(a, b);
     task.fresh = true;
@@ -64,8 +66,7 @@ TEST(MergeReference, FreshTargetBecomesACopyWithoutBeingRead) {
 }
 
 TEST(MergeReference, NanStaysInItsRow) {
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    state a{{1, 1}, {nan, 0}, {1, 1}};
+    state a{{1, 1}, {not_a_number, 0}, {1, 1}};
     state b{{1, 1}, {0, 0}, {1, 1}};
 
     reference::merge(merge_of(a, b));

@@ -66,7 +66,7 @@ TEST_P(FinalizeCuda, EqualsTheReference) {
                        nullptr);
 
         const auto content = device_out.content();
-        std::copy(content.begin(), content.end(), out.storage().begin());
+        std::ranges::copy(content, out.storage().begin());
         // One rounding in the state's type before the one to out_type may turn a tie.
         const double tolerance = out_type == data_type::f16    ? 0x1p-11
                                  : out_type == data_type::bf16 ? 0x1p-8

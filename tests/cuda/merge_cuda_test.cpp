@@ -53,6 +53,7 @@ class MergeCuda
         const state_view s = layout().view(buffer.data());
         const data_type type = state_type(p.type);
         std::vector<double> all;
+        all.reserve(rows * p.head_dim);
         for (std::int64_t i = 0; i < rows * p.head_dim; ++i) {
             all.push_back(read_element(type, s.acc, i));
         }

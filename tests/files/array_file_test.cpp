@@ -15,11 +15,11 @@
 namespace cqsa::files {
 namespace {
 
-using testing::expect_bad_input;
-using testing::expect_error;
-using testing::read_file;
-using testing::TemporaryFolder;
-using testing::write_file;
+using test::expect_bad_input;
+using test::expect_error;
+using test::read_file;
+using test::TemporaryFolder;
+using test::write_file;
 using shape_type = std::vector<std::int64_t>;
 using shape4 = std::array<std::int64_t, 4>;
 

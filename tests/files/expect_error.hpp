@@ -8,7 +8,7 @@
 #include <initializer_list>
 #include <string>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 
 /// `action` throws Error(code) with one line that contains all `parts`.
 template<class Action>
@@ -31,4 +31,4 @@ void expect_bad_input(const Action& action, std::initializer_list<std::string> p
     expect_error(error_code::bad_input, action, parts);
 }
 
-} // namespace cqsa::testing
+} // namespace cqsa::test

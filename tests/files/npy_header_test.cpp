@@ -9,8 +9,8 @@
 namespace cqsa::files {
 namespace {
 
-using testing::bytes_of_text;
-using testing::expect_bad_input;
+using test::bytes_of_text;
+using test::expect_bad_input;
 
 /// A file of the given version with the given header text, `data_bytes` bytes behind it.
 std::string npy_file(const std::string& header, std::size_t data_bytes, char version = 1) {

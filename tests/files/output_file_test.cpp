@@ -14,10 +14,10 @@
 namespace cqsa::files {
 namespace {
 
-using testing::expect_error;
-using testing::read_file;
-using testing::TemporaryFolder;
-using testing::write_file;
+using test::expect_error;
+using test::read_file;
+using test::TemporaryFolder;
+using test::write_file;
 
 void put(OutputFile& file, const std::string& text) {
     std::memcpy(file.bytes().data(), text.data(), text.size());

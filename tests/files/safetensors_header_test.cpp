@@ -11,8 +11,8 @@
 namespace cqsa::files {
 namespace {
 
-using testing::bytes_of_text;
-using testing::expect_bad_input;
+using test::bytes_of_text;
+using test::expect_bad_input;
 
 std::string with_length(const std::string& header, std::uint64_t length, std::size_t data_bytes) {
     std::string out(8, '\0');
@@ -24,7 +24,7 @@ std::string file_of(const std::string& header, std::size_t data_bytes) {
     return with_length(header, header.size(), data_bytes);
 }
 
-safetensors_directory parse(const std::string& file) {
+safetensors_directory parse_directory(const std::string& file) {
     return parse_safetensors(bytes_of_text(file), "input (x.safetensors)");
 }
 
@@ -36,7 +36,7 @@ TEST(safetensors_header, tensors_of_every_type_are_found) {
                                      R"("v":{"dtype":"F16","shape":[6],"data_offsets":[36,48]}}  )",
                                      56);
 
-    const safetensors_directory directory = parse(file);
+    const safetensors_directory directory = parse_directory(file);
     const array_layout q = find_tensor(directory, "q", "q");
     const array_layout k = find_tensor(directory, "k", "k");
     const array_layout v = find_tensor(directory, "v", "v");
@@ -54,7 +54,7 @@ TEST(safetensors_header, what_is_written_is_read) {
     const std::string header = safetensors_header("o", data_type::bf16, shape);
     EXPECT_EQ(header.size() % 64, 0U);
 
-    const auto directory = parse(header + std::string(102'400, '\0'));
+    const auto directory = parse_directory(header + std::string(102'400, '\0'));
     const array_layout layout = find_tensor(directory, "o", "o");
 
     EXPECT_EQ(layout.type, data_type::bf16);
@@ -64,7 +64,7 @@ TEST(safetensors_header, what_is_written_is_read) {
 
 TEST(safetensors_header, lies_are_refused) {
     const auto refuse = [](const std::string& file, const std::string& part) {
-        expect_bad_input([&] { parse(file); }, {"input (x.safetensors): ", part});
+        expect_bad_input([&] { parse_directory(file); }, {"input (x.safetensors): ", part});
     };
     const auto one = [](const std::string& fields) { return "{\"q\":{" + fields + "}}"; };
     const std::string dtype = R"("dtype":"F32")";
@@ -111,13 +111,14 @@ TEST(safetensors_header, deep_nesting_and_long_lists_cost_nothing) {
     for (int i = 0; i < 10'000'000; ++i)
         list += "1,";
 
-    expect_bad_input([&] { parse(file_of(deep, 0)); }, {"a list stands in the wrong place"});
-    expect_bad_input([&] { parse(file_of(list, 0)); }, {"more than 32"});
+    expect_bad_input([&] { parse_directory(file_of(deep, 0)); },
+                     {"a list stands in the wrong place"});
+    expect_bad_input([&] { parse_directory(file_of(list, 0)); }, {"more than 32"});
 }
 
 TEST(safetensors_header, a_tensor_that_is_not_what_was_promised_is_refused) {
     const auto find = [](const std::string& fields, std::size_t bytes) {
-        const auto directory = parse(file_of("{\"q\":{" + fields + "}}", bytes));
+        const auto directory = parse_directory(file_of("{\"q\":{" + fields + "}}", bytes));
         find_tensor(directory, "q", "q (x.safetensors)");
     };
     const auto refuse = [&](const std::string& fields, std::size_t bytes, const std::string& part) {
@@ -129,9 +130,9 @@ TEST(safetensors_header, a_tensor_that_is_not_what_was_promised_is_refused) {
     refuse(R"("dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8])", 8, "overflows");
     expect_bad_input(
         [] {
-            find_tensor(
-                parse(file_of(R"({"query":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)),
-                "q", "q (x.safetensors)");
+            find_tensor(parse_directory(file_of(
+                            R"({"query":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)),
+                        "q", "q (x.safetensors)");
         },
         {"has no tensor 'q'; it has query"});
 }

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 
 /// A folder that lives as long as the test.
 class TemporaryFolder {
@@ -54,4 +54,4 @@ inline std::span<const std::byte> bytes_of_text(const std::string& text) {
     return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-} // namespace cqsa::testing
+} // namespace cqsa::test

@@ -224,7 +224,7 @@ TEST(Seconds, ShareWholeStripsBetweenDevices) {
         machine.device_rates.d2h_bytes_per_second = 1e30;
         machine.device_rates.strip_seconds = 0;
         machine.devices = devices;
-        plan.interleave = 2 * devices;
+        plan.interleave = std::int64_t{2} * devices;
         return predict_seconds(plan, machine, work, {});
     };
     EXPECT_NEAR(seconds(2), seconds(1) / 2, 1e-12);
@@ -243,7 +243,7 @@ TEST(Seconds, OfCausalStripsAreAtLeastThoseOfTheLongest) {
         machine.device_rates.d2h_bytes_per_second = 1e30;
         machine.device_rates.strip_seconds = 0;
         machine.devices = devices;
-        plan.interleave = 2 * devices;
+        plan.interleave = std::int64_t{2} * devices;
         return predict_seconds(plan, machine, work, {});
     };
     EXPECT_NEAR(seconds(4), seconds(1) / 4, 1e-12); // 755 + 55, 655 + 155, …

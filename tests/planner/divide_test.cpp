@@ -98,8 +98,10 @@ class Recursion {
     Recursion(const Divide& divide) : divide_(divide) {
         std::vector<std::int64_t> queries;
         std::vector<std::int64_t> keys;
+        queries.reserve(divide.query_blocks());
         for (std::int64_t i = 0; i < divide.query_blocks(); ++i)
             queries.push_back(i);
+        keys.reserve(divide.key_blocks());
         for (std::int64_t i = 0; i < divide.key_blocks(); ++i)
             keys.push_back(i);
         std::vector<std::pair<std::int64_t, std::int64_t>> all;

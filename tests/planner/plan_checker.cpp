@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace cqsa::test {
 namespace {
@@ -68,8 +69,8 @@ class Checker {
         attend_index_ = index_;
         const std::size_t width = step.keys.size();
         expect(!step.queries.empty() && width > 0, "an attend step is empty");
-        expect(static_cast<std::int64_t>(step.queries.size()) <= plan_.strip_blocks, "strip");
-        expect(static_cast<std::int64_t>(width) <= plan_.segment_blocks, "segment");
+        expect(std::cmp_less_equal(step.queries.size(), plan_.strip_blocks), "strip");
+        expect(std::cmp_less_equal(width, plan_.segment_blocks), "segment");
         expect(step.pairs.size() == step.queries.size() * width, "size of pairs");
         expect(step.fresh.size() == step.queries.size(), "size of fresh");
         const auto strictly = std::ranges::less_equal{};

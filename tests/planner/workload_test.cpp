@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <list>
 #include <set>
+#include <utility>
 
 namespace cqsa::test {
 namespace {
@@ -38,6 +39,7 @@ TEST(Staircase, EqualsItsDefinition) {
     for (int i = 0; i < 3'000; ++i) {
         const Staircase stairs(draw(0, 20), draw(0, 9), draw(-40, 40), draw(1, 7), draw(0, 15));
         std::vector<std::int64_t> values;
+        values.reserve(stairs.count());
         for (std::int64_t j = 0; j < stairs.count(); ++j)
             values.push_back(stairs.value(j));
         ASSERT_TRUE(std::ranges::is_sorted(values));
@@ -196,7 +198,7 @@ std::int64_t cached_loads(const plan& plan, std::int64_t capacity) {
             const auto place = std::ranges::find(kept, key);
             if (place == kept.end()) {
                 loaded += plan.keys.size(key);
-                if (static_cast<std::int64_t>(kept.size()) >= capacity) kept.pop_back();
+                if (std::cmp_greater_equal(kept.size(), capacity)) kept.pop_back();
             } else {
                 kept.erase(place);
             }

@@ -43,7 +43,7 @@ struct plan_case {
     state_flow flow;
 };
 
-class Plans : public testing::TestWithParam<std::tuple<plan_case, mask_rule>> {};
+class Plans : public ::testing::TestWithParam<std::tuple<plan_case, mask_rule>> {};
 
 TEST_P(Plans, GiveTheExactAttention) {
     const auto& [plan, mask] = GetParam();
@@ -73,8 +73,8 @@ TEST_P(Plans, GiveTheExactAttention) {
 
 INSTANTIATE_TEST_SUITE_P(
     Attend, Plans,
-    testing::Combine(
-        testing::Values(
+    ::testing::Combine(
+        ::testing::Values(
             plan_case{"one_chunk", 1, 1, task_order::query_major, state_flow::continued},
             plan_case{"c3_query", 3, 1, task_order::query_major, state_flow::continued},
             plan_case{"c7_continued", 7, 1, task_order::quorum_major, state_flow::continued},
@@ -83,13 +83,13 @@ INSTANTIATE_TEST_SUITE_P(
             plan_case{"c13_merged", 13, 1, task_order::quorum_major, state_flow::merged},
             plan_case{"c3_depth2_merged", 3, 2, task_order::quorum_major, state_flow::merged},
             plan_case{"c21_continued", 21, 1, task_order::quorum_major, state_flow::continued}),
-        testing::Values(mask_rule::none, mask_rule::causal_top_left)),
+        ::testing::Values(mask_rule::none, mask_rule::causal_top_left)),
     [](const auto& tested) {
         return std::get<0>(tested.param).name +
                (std::get<1>(tested.param) == mask_rule::none ? "_dense" : "_causal");
     });
 
-class Types : public testing::TestWithParam<data_type> {};
+class Types : public ::testing::TestWithParam<data_type> {};
 
 TEST_P(Types, AreExactWithinTheirRounding) {
     attention_case given({.batch = 2,
@@ -108,11 +108,11 @@ TEST_P(Types, AreExactWithinTheirRounding) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Attend, Types,
-                         testing::Values(data_type::f16, data_type::bf16, data_type::f32,
-                                         data_type::f64),
+                         ::testing::Values(data_type::f16, data_type::bf16, data_type::f32,
+                                           data_type::f64),
                          [](const auto& tested) { return std::string(name_of(tested.param)); });
 
-class Layouts : public testing::TestWithParam<layout> {};
+class Layouts : public ::testing::TestWithParam<layout> {};
 
 TEST_P(Layouts, AreReadAndWrittenInPlace) {
     attention_case given(
@@ -125,9 +125,10 @@ TEST_P(Layouts, AreReadAndWrittenInPlace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Attend, Layouts,
-                         testing::Values(layout::bhnd, layout::bnhd, layout::packed));
+                         ::testing::Values(layout::bhnd, layout::bnhd, layout::packed));
 
-class Lengths : public testing::TestWithParam<std::tuple<std::int64_t, std::int64_t, mask_rule>> {};
+class Lengths : public ::testing::TestWithParam<std::tuple<std::int64_t, std::int64_t, mask_rule>> {
+};
 
 TEST_P(Lengths, MayDiffer) {
     const auto [tokens, kv_tokens, mask] = GetParam();
@@ -145,11 +146,11 @@ TEST_P(Lengths, MayDiffer) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Attend, Lengths,
-                         testing::Combine(testing::Values(1, 127, 1000),
-                                          testing::Values(0, 1, 129, 1500),
-                                          testing::Values(mask_rule::none,
-                                                          mask_rule::causal_top_left,
-                                                          mask_rule::causal_bottom_right)));
+                         ::testing::Combine(::testing::Values(1, 127, 1000),
+                                            ::testing::Values(0, 1, 129, 1500),
+                                            ::testing::Values(mask_rule::none,
+                                                              mask_rule::causal_top_left,
+                                                              mask_rule::causal_bottom_right)));
 
 TEST(Attend, WritesFullPrecisionOfHalfInputsOnRequest) {
     attention_case given({.batch = 1,

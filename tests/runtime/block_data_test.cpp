@@ -9,7 +9,7 @@
 namespace cqsa::test {
 namespace {
 
-class BlockData : public testing::Test {
+class BlockData : public ::testing::Test {
   protected:
     void SetUp() override {
         starpu_conf conf;
@@ -61,7 +61,7 @@ struct strides_case {
     std::array<std::int64_t, 3> strides;
 };
 
-class Strides : public BlockData, public testing::WithParamInterface<strides_case> {};
+class Strides : public BlockData, public ::testing::WithParamInterface<strides_case> {};
 
 TEST_P(Strides, SurviveACopyThroughStarpusOwnBuffer) {
     array from(GetParam().strides, 200, true);
@@ -81,11 +81,11 @@ TEST_P(Strides, SurviveACopyThroughStarpusOwnBuffer) {
 }
 
 INSTANTIATE_TEST_SUITE_P(BlockData, Strides,
-                         testing::Values(strides_case{"bhnd", {15, 5, 1}},
-                                         strides_case{"bnhd", {15, 1, 3}},
-                                         strides_case{"sliced", {60, 20, 4}},
-                                         strides_case{"heads_outermost", {5, 10, 1}},
-                                         strides_case{"one_head_for_all", {5, 0, 1}}),
+                         ::testing::Values(strides_case{"bhnd", {15, 5, 1}},
+                                           strides_case{"bnhd", {15, 1, 3}},
+                                           strides_case{"sliced", {60, 20, 4}},
+                                           strides_case{"heads_outermost", {5, 10, 1}},
+                                           strides_case{"one_head_for_all", {5, 0, 1}}),
                          [](const auto& tested) { return tested.param.name; });
 
 void fill_with_nines(void* buffers[], void* /*argument*/) {

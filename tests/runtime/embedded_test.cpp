@@ -9,7 +9,7 @@
 namespace cqsa::test {
 namespace {
 
-class Embedded : public testing::TestWithParam<const char*> {
+class Embedded : public ::testing::TestWithParam<const char*> {
   protected:
     void SetUp() override {
         starpu_conf conf;
@@ -80,7 +80,7 @@ TEST_P(Embedded, CannotTurnATraceOn) {
     EXPECT_THROW(given.run({.trace_directory = testing::TempDir()}), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Schedulers, Embedded, testing::Values("eager", "lws", "dmda", "dmdas"),
+INSTANTIATE_TEST_SUITE_P(Schedulers, Embedded, ::testing::Values("eager", "lws", "dmda", "dmdas"),
                          [](const auto& tested) { return std::string(tested.param); });
 
 } // namespace

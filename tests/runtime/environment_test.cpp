@@ -18,7 +18,7 @@ std::vector<std::string> whole_environment() {
     std::vector<std::string> all;
     for (char** entry = environ; *entry != nullptr; ++entry)
         all.emplace_back(*entry);
-    std::sort(all.begin(), all.end());
+    std::ranges::sort(all);
     return all;
 }
 

@@ -26,7 +26,7 @@ struct bad_call {
     std::string sentence; ///< a part of it
 };
 
-class BadCalls : public testing::TestWithParam<bad_call> {};
+class BadCalls : public ::testing::TestWithParam<bad_call> {};
 
 TEST_P(BadCalls, AreRefusedInOneSentence) {
     attention_case given(small);
@@ -52,7 +52,7 @@ const auto bad_input = error_code::bad_input;
 
 INSTANTIATE_TEST_SUITE_P(
     Errors, BadCalls,
-    testing::Values(
+    ::testing::Values(
         bad_call{"null_query", [](call& c) { c.q.data = nullptr; }, bad_input, "q: expected data"},
         bad_call{"negative_extent", [](call& c) { c.k.shape[2] = -1; }, bad_input, "k: extents"},
         bad_call{"huge_shape",

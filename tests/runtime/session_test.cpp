@@ -62,10 +62,12 @@ TEST(Session, IsSharedByCallsMadeWhileItLives) {
 
 TEST(Session, CallsFromSeveralThreadsTakeTurns) {
     std::vector<attention_case> cases;
+    cases.reserve(4);
     for (std::uint64_t i = 0; i < 4; ++i)
         cases.emplace_back(small, layout::bhnd, i);
 
     std::vector<std::thread> callers;
+    callers.reserve(cases.size());
     for (attention_case& given : cases) {
         callers.emplace_back([&given] { given.run({.workers = worker_set::cpu}); });
     }

@@ -13,8 +13,8 @@
 namespace cqsa::test {
 namespace {
 
-using cqsa::testing::read_file;
-using cqsa::testing::write_file;
+using cqsa::test::read_file;
+using cqsa::test::write_file;
 
 /// A cache folder of its own, as long as the test.
 class StoredRates : public ::testing::Test {
@@ -25,7 +25,7 @@ class StoredRates : public ::testing::Test {
     [[nodiscard]] std::string folder() const { return folder_.file("cqsa/rates"); }
 
   private:
-    cqsa::testing::TemporaryFolder folder_;
+    cqsa::test::TemporaryFolder folder_;
 };
 
 measured_rates cpu_rates(data_type type, std::int64_t head_dim, int threads, double flops) {

@@ -42,8 +42,8 @@ TEST(Trace, HoldsEveryTaskWithItsNameWorkAndQuorum) {
     bool has_last_quorum = false;
     while (std::getline(file, line)) {
         attends += line == "Name: cqsa_attend" ? 1 : 0;
-        if (line.rfind("GFlop: ", 0) == 0) gigaflops += std::stod(line.substr(7));
-        has_last_quorum = has_last_quorum || line.rfind("Iteration: 7", 0) == 0;
+        if (line.starts_with("GFlop: ")) gigaflops += std::stod(line.substr(7));
+        has_last_quorum = has_last_quorum || line.starts_with("Iteration: 7");
     }
     EXPECT_EQ(attends, report.plan.tasks);
     EXPECT_NEAR(gigaflops, 1e-9 * report.measured.flops, 1e-3);

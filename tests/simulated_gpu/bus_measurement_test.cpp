@@ -24,7 +24,7 @@ cudaMemoryType type_of(const void* address) {
 }
 
 // A program with page-locked and device memory on a machine where StarPU never ran.
-class BusMeasurement : public testing::Test {
+class BusMeasurement : public ::testing::Test {
   protected:
     BusMeasurement() {
         simulated::current().gpus = 1;

@@ -62,7 +62,7 @@ std::ostream& operator<<(std::ostream& out, const budget_case& tested) {
 }
 
 // Leaves the simulated GPUs as it found them.
-class SimulatedGpu : public testing::Test {
+class SimulatedGpu : public ::testing::Test {
   protected:
     ~SimulatedGpu() override {
         simulated::current() = before_;
@@ -75,7 +75,7 @@ class SimulatedGpu : public testing::Test {
     simulated::settings before_ = simulated::current();
 };
 
-class Budget : public SimulatedGpu, public testing::WithParamInterface<budget_case> {};
+class Budget : public SimulatedGpu, public ::testing::WithParamInterface<budget_case> {};
 
 TEST_P(Budget, IsKeptExactlyAndTheResultIsExact) {
     const budget_case& budget = GetParam();
@@ -96,19 +96,18 @@ TEST_P(Budget, IsKeptExactlyAndTheResultIsExact) {
     EXPECT_EQ(report.measured.d2h_bytes, report.plan.predicted.d2h_bytes);
 }
 
-INSTANTIATE_TEST_SUITE_P(SimulatedGpu, Budget,
-                         testing::Values(budget_case{"everything_resident", 64},
-                                         budget_case{"half_resident", 8}, budget_case{"tight", 4},
-                                         budget_case{"dense", 6, mask_rule::none},
-                                         budget_case{"undivided", 6, mask_rule::causal_top_left, 1},
-                                         budget_case{"query_major", 6, mask_rule::causal_top_left,
-                                                     7, task_order::query_major},
-                                         budget_case{"quorum_major", 16, mask_rule::causal_top_left,
-                                                     7, task_order::quorum_major,
-                                                     state_flow::continued},
-                                         budget_case{"quorums_merged", 16, mask_rule::none, 7,
-                                                     task_order::quorum_major, state_flow::merged}),
-                         [](const auto& tested) { return tested.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    SimulatedGpu, Budget,
+    ::testing::Values(budget_case{"everything_resident", 64}, budget_case{"half_resident", 8},
+                      budget_case{"tight", 4}, budget_case{"dense", 6, mask_rule::none},
+                      budget_case{"undivided", 6, mask_rule::causal_top_left, 1},
+                      budget_case{"query_major", 6, mask_rule::causal_top_left, 7,
+                                  task_order::query_major},
+                      budget_case{"quorum_major", 16, mask_rule::causal_top_left, 7,
+                                  task_order::quorum_major, state_flow::continued},
+                      budget_case{"quorums_merged", 16, mask_rule::none, 7,
+                                  task_order::quorum_major, state_flow::merged}),
+    [](const auto& tested) { return tested.param.name; });
 
 TEST_F(SimulatedGpu, RunsPlansOfOneSessionAfterEachOther) {
     attention_case x(bf16_problem(2, 3'000, mask_rule::causal_top_left));

@@ -22,7 +22,7 @@ constexpr std::int64_t elements = heads * tokens * dim;
 constexpr std::array<std::int64_t, 4> shape{1, heads, tokens, dim};
 
 // Arrays of many pieces, of which only the time of copies and kernels passes.
-class Pinning : public testing::Test {
+class Pinning : public ::testing::Test {
   protected:
     Pinning() { simulated::current().computes = false; }
 

@@ -52,7 +52,7 @@ struct copied {
 copied copied_bytes();
 
 /// The compute engine of the stream's device is busy for so long after what the stream did before.
-void enqueue_kernel(void* stream, double seconds);
+void enqueue_kernel(void* handle, double duration);
 
 /// Busy seconds of a device's compute engine.
 double busy_seconds(int device);

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <map>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 namespace {
 
 using shape_type = std::vector<std::int64_t>;
@@ -212,4 +212,4 @@ TEST_F(BadInvocations, no_room_on_the_disk_is_found_before_computing) {
 }
 
 } // namespace
-} // namespace cqsa::testing
+} // namespace cqsa::test

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 namespace {
 
 using nlohmann::json;
@@ -19,12 +19,15 @@ TEST(calibrate, is_what_plans_and_doctor_go_by) {
     const process_result run =
         run_tool(words("calibrate --dtype f16 --head-dim 32 --workers cpu --json -"), home);
     ASSERT_EQ(run.code, 0) << run.err;
-    const json rates = json::parse(run.out).at("processors").at(0).at("rates").at(0);
+    const json cpu = json::parse(run.out).at("processors").at(0);
+    const json rates = cpu.at("rates").at(0);
+    const json stored = json::parse(read_file(cpu.at("path"))).at("rates").at(0);
     const process_result planned = run_tool(plan, home);
     const process_result doctor = run_tool({"doctor"}, home);
 
     EXPECT_EQ(rates.at("dtype"), "f16");
     EXPECT_EQ(rates.at("head_dim"), 32);
+    EXPECT_EQ(rates.at("attend_flops_per_second"), stored.at("attend_flops_per_second"));
     const json predicted = json::parse(planned.out).at("predicted");
     const double flops_per_second = rates.at("attend_flops_per_second");
     const double expected = predicted.at("flops").get<double>() / flops_per_second;
@@ -50,4 +53,4 @@ TEST(calibrate, a_damaged_file_is_a_sentence_of_doctor) {
 }
 
 } // namespace
-} // namespace cqsa::testing
+} // namespace cqsa::test

@@ -13,8 +13,8 @@
 namespace cqsa::tool {
 namespace {
 
-using testing::expect_error;
-using testing::words;
+using test::expect_error;
+using test::words;
 
 request parsed(const std::string& line) {
     return parse(words(line)).request.value();

@@ -103,6 +103,7 @@ class ErrorBound : public ::testing::TestWithParam<sample> {
         view = {memory.data(), s.type, shape,
                 files::tensor_strides(shape, files::axis_order::bhnd)};
         std::vector<double> out;
+        out.reserve(static_cast<std::size_t>(count));
         for (std::int64_t i = 0; i < count; ++i)
             out.push_back(read_element(s.type, memory.data(), i));
         return out;

@@ -9,7 +9,7 @@
 #include <csignal>
 #include <filesystem>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 namespace {
 
 std::vector<std::string> with_fault(const std::string& fault) {
@@ -197,4 +197,4 @@ TEST(failure, a_full_stdout_is_noticed) {
 }
 
 } // namespace
-} // namespace cqsa::testing
+} // namespace cqsa::test

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 namespace {
 
 struct channel {
@@ -127,4 +127,4 @@ std::vector<std::string> words(const std::string& line) {
     return out;
 }
 
-} // namespace cqsa::testing
+} // namespace cqsa::test

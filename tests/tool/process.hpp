@@ -5,7 +5,7 @@
 #include <sys/types.h>
 #include <vector>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 
 struct process_result {
     int code = -1; ///< the exit code, or 128 + the signal that killed it
@@ -48,4 +48,4 @@ process_result run_tool(const std::vector<std::string>& arguments,
 /// "a b c" as words.
 std::vector<std::string> words(const std::string& line);
 
-} // namespace cqsa::testing
+} // namespace cqsa::test

@@ -8,7 +8,7 @@
 namespace cqsa::tool {
 namespace {
 
-using testing::expect_error;
+using test::expect_error;
 
 constexpr std::int64_t largest = 9223372036854775807;
 

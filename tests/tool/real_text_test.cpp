@@ -17,7 +17,7 @@
 #include <cmath>
 #include <ostream>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 namespace {
 
 struct accuracy {
@@ -90,4 +90,4 @@ INSTANTIATE_TEST_SUITE_P(types, RealText,
                          [](const auto& test) { return test.param.name; });
 
 } // namespace
-} // namespace cqsa::testing
+} // namespace cqsa::test

@@ -13,10 +13,10 @@
 #include <cmath>
 #include <cstring>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 namespace {
 
-using json = nlohmann::json;
+using nlohmann::json;
 using shape_type = std::vector<std::int64_t>;
 
 /// The attention of row (h, r) of mapped arrays of batch 1, in float64.
@@ -40,7 +40,7 @@ exact_row attend_row(const std::array<tensor, 3>& qkv, std::int64_t h, std::int6
             dot += at(q, h, r, x) * at(k, kv_head, j, x);
         scores.push_back(dot / std::sqrt(static_cast<double>(d)));
     }
-    const double m = *std::max_element(scores.begin(), scores.end());
+    const double m = *std::ranges::max_element(scores);
     double sum = 0;
     exact_row row{std::vector<double>(static_cast<std::size_t>(d), 0), 0};
     for (std::int64_t j = 0; j < visible; ++j) {
@@ -213,4 +213,4 @@ TEST(results, doctor_describes_the_machine) {
 }
 
 } // namespace
-} // namespace cqsa::testing
+} // namespace cqsa::test

@@ -13,7 +13,7 @@
 #include <cmath>
 #include <limits>
 
-namespace cqsa::testing {
+namespace cqsa::test {
 namespace {
 
 // Two query heads read each key head; aligned at the bottom right, 100 queries see no key and query
@@ -160,4 +160,4 @@ INSTANTIATE_TEST_SUITE_P(all, SpecialValues,
                          });
 
 } // namespace
-} // namespace cqsa::testing
+} // namespace cqsa::test

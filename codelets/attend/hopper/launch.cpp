@@ -110,8 +110,7 @@ layout lay_out(const attend_task& task, const kernel& k, const part_of_task& par
     }
     l.order.resize(part.queries);
     std::iota(l.order.begin(), l.order.end(), std::int64_t{0});
-    std::stable_sort(l.order.begin(), l.order.end(),
-                     [&](auto a, auto b) { return most[a] > most[b]; });
+    std::ranges::stable_sort(l.order, [&](auto a, auto b) { return most[a] > most[b]; });
     for (const std::int64_t i : l.order)
         l.kinds.insert(l.kinds.end(), &kinds[i * part.keys], &kinds[i * part.keys] + part.keys);
 
@@ -122,8 +121,8 @@ layout lay_out(const attend_task& task, const kernel& k, const part_of_task& par
 
     const bool followed = task.followed && k.overlaps;
     const std::int64_t tiles = l.row_tiles * task.batch * task.heads;
-    const std::int64_t longest = *std::max_element(most.begin(), most.end());
-    const std::int64_t shortest = *std::min_element(least.begin(), least.end());
+    const std::int64_t longest = *std::ranges::max_element(most);
+    const std::int64_t shortest = *std::ranges::min_element(least);
     if (longest == shortest) {
         l.split = split_uniform(tiles, longest, multiprocessors, followed);
     } else {
@@ -221,7 +220,7 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
                         .reserved = 0};
         p.query_position[i] = static_cast<std::uint32_t>(q.position + task.causal_offset);
         row_tiles += static_cast<std::int32_t>((q.tokens + k.tile_rows - 1) / k.tile_rows);
-        std::fill(std::begin(p.pairs[i]), std::end(p.pairs[i]), 0U);
+        std::ranges::fill(p.pairs[i], 0U);
         for (std::int64_t j = 0; j < part.keys; ++j)
             p.pairs[i][j / 16] |= l.kinds[i * part.keys + j] << (j % 16 * 2);
     }
