@@ -21,7 +21,6 @@
 #include <vector>
 
 namespace cqsa {
-
 namespace {
 
 starpu_settings settings_of(const attend_options& options) {
