@@ -41,7 +41,6 @@ if(CQSA_SANITIZE)
     add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${CQSA_SANITIZE}>
                         $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>
                         $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
-    add_compile_definitions(CQSA_SANITIZE)
     add_link_options(-fsanitize=${CQSA_SANITIZE})
     add_library(cqsa_sanitizer_defaults OBJECT cmake/sanitizer_defaults.cpp)
 endif()

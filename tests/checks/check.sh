@@ -47,10 +47,8 @@ once_each() { # once_each DATABASE: the first command of every file in compile_c
 
 tidy() { # tidy BUILD
     local clang_tidy
-    clang_tidy=$(cmake/clang_tidy.sh located) || {
-        echo "clang-tidy is not installed: run 'cmake/setup.sh install'."
-        exit 77
-    }
+    clang_tidy=$(cmake/clang_tidy.sh path)
+    need "$clang_tidy"
     local once=$1/tidy
     mkdir -p "$once"
     once_each "$1/compile_commands.json" >"$once/compile_commands.json"

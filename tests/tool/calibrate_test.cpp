@@ -21,13 +21,16 @@ TEST(calibrate, is_what_plans_and_doctor_go_by) {
     ASSERT_EQ(run.code, 0) << run.err;
     const json cpu = json::parse(run.out).at("processors").at(0);
     const json rates = cpu.at("rates").at(0);
-    const json stored = json::parse(read_file(cpu.at("path"))).at("rates").at(0);
+    const json stored = json::parse(read_file(cpu.at("path"))).at("rates");
+    const json read = json::parse(run_tool(words("doctor --json -"), home).out).at("rates").at(0);
     const process_result planned = run_tool(plan, home);
     const process_result doctor = run_tool({"doctor"}, home);
 
     EXPECT_EQ(rates.at("dtype"), "f16");
     EXPECT_EQ(rates.at("head_dim"), 32);
-    EXPECT_EQ(rates.at("attend_flops_per_second"), stored.at("attend_flops_per_second"));
+    EXPECT_EQ(cpu.at("path"), read.at("path"));
+    ASSERT_EQ(stored.size(), 1U);
+    EXPECT_EQ(rates.at("attend_flops_per_second"), stored.at(0).at("attend_flops_per_second"));
     const json predicted = json::parse(planned.out).at("predicted");
     const double flops_per_second = rates.at("attend_flops_per_second");
     const double expected = predicted.at("flops").get<double>() / flops_per_second;
