@@ -15,11 +15,17 @@ namespace cqsa::cuda {
 constexpr float infinity = INFINITY;
 
 /// The running maximum of the unscaled scores and the sum of the weights, for a thread's two rows.
-/// `sum` counts the thread's own columns only: the quad is added up at the end of the tile.
+/// `sum` counts the thread's own columns only: the quad is added up at the end of the tile. While
+/// the scores of a tile come in, what was summed refers to `reference`; else to the maximum.
 struct row_state {
     float max[2] = {-infinity, -infinity};
+    float reference[2] = {-infinity, -infinity};
     float sum[2] = {0.F, 0.F};
 };
+
+/// How far, in powers of two, weights may exceed 1 before the reference follows the maximum. In
+/// 16 bit they are as exact as below 1, and far from the largest number.
+constexpr float reference_slack = 8.F;
 
 /// The exponent's offset for a row: 2^(s·scale_log2 − offset). A row that has seen no key has
 /// max = −inf; any finite offset then gives weights of 2^−inf = 0.
@@ -38,9 +44,11 @@ __device__ inline void mask_scores(float (&s)[N], int last, int edge, int lane) 
         if (i / 4 * 8 + i % 2 > seen[i / 2 % 2]) s[i] = -infinity;
 }
 
-/// Turns scores into weights 2^((s − max)·scale_log2) and updates the rows' state; returns the
-/// factors by which what was summed before must be multiplied.
-template<int N>
+/// Turns scores into weights 2^((s − reference)·scale_log2) and updates the rows' state; returns
+/// the factors by which what was summed before must be multiplied. `Lazy`: the reference follows
+/// the maximum only when it must, so that most factors are 1 (Zadouri et al., FlashAttention-4);
+/// otherwise always.
+template<bool Lazy, int N>
 __device__ inline float2 softmax_step(float (&s)[N], row_state& rows, float scale_log2) {
     float highest[2][2] = {{rows.max[0], rows.max[0]}, {rows.max[1], rows.max[1]}};
 #pragma unroll
@@ -53,9 +61,12 @@ __device__ inline float2 softmax_step(float (&s)[N], row_state& rows, float scal
         float max = fmaxf(highest[r][0], highest[r][1]);
         max = fmaxf(max, __shfl_xor_sync(0xFFFFFFFF, max, 1));
         max = fmaxf(max, __shfl_xor_sync(0xFFFFFFFF, max, 2));
-        offset[r] = offset_of(max, scale_log2);
-        factor[r] = ptx::exp2(__fmul_rn(rows.max[r], scale_log2) - offset[r]);
         rows.max[r] = max;
+        const float before = __fmul_rn(rows.reference[r], scale_log2);
+        if (!Lazy || __fmul_rn(max, scale_log2) > before + reference_slack)
+            rows.reference[r] = max;
+        offset[r] = offset_of(rows.reference[r], scale_log2);
+        factor[r] = ptx::exp2(before - offset[r]);
     }
     float sum[2] = {0.F, 0.F};
 #pragma unroll
@@ -67,6 +78,27 @@ __device__ inline float2 softmax_step(float (&s)[N], row_state& rows, float scal
     rows.sum[0] = fmaf(rows.sum[0], factor[0], sum[0]);
     rows.sum[1] = fmaf(rows.sum[1], factor[1], sum[1]);
     return {factor[0], factor[1]};
+}
+
+/// Multiplies a fragment's rows by their factors.
+template<int N>
+__device__ inline void rescale(float (&fragment)[N], float2 factor) {
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        fragment[i] *= i / 2 % 2 == 0 ? factor.x : factor.y;
+}
+
+/// Lets what was summed refer to the maximum: after the last lazy step.
+template<int N>
+__device__ inline void settle(float (&o)[N], row_state& rows, float scale_log2) {
+    float factor[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        factor[r] = ptx::exp2(offset_of(rows.reference[r], scale_log2) -
+                              offset_of(rows.max[r], scale_log2));
+        rows.sum[r] *= factor[r];
+    }
+    rescale(o, {factor[0], factor[1]});
 }
 
 // ---------------------------------------------------------------- state in memory
@@ -191,7 +223,7 @@ __device__ inline void load_state(float (&o)[N], row_state& rows, const fragment
     for (int r = 0; r < 2; ++r) {
         stored_row<N / 2> stored;
         read_row<Fours>(stored, r, at);
-        rows.max[r] = unscaled(stored.m, at.scale);
+        rows.max[r] = rows.reference[r] = unscaled(stored.m, at.scale);
         const float factor =
             ptx::exp2(unit_exponent(stored.m, offset_of(rows.max[r], at.scale_log2)));
         rows.sum[r] = at.lane % 4 == 0 ? stored.l * factor : 0.F;

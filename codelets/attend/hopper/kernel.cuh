@@ -44,8 +44,8 @@ struct tile_shape {
     static constexpr int key_panel_bytes = KeyTile * 128;
     static constexpr int query_bytes = panels * query_panel_bytes;
     static constexpr int key_bytes = panels * key_panel_bytes;
-    /// Once the maxima have settled no row needs rescaling; looking first pays where O is long.
-    static constexpr bool rescale_when_needed = HeadDim > 64;
+    /// Where O is long it is rescaled only when it must.
+    static constexpr bool lazy = HeadDim > 64;
 
     /// Where O fills most registers, the state is read before the first key tile (and the launch
     /// before must have ended by then).
@@ -261,15 +261,6 @@ __device__ inline void pack_weights(std::uint32_t (&packed)[N / 2], const float 
         packed[i] = ptx::pack<Element>(s[2 * i], s[2 * i + 1]);
 }
 
-template<bool WhenNeeded, int N>
-__device__ inline void rescale(float (&o)[N], float2 factor) {
-    if (!WhenNeeded || __any_sync(0xFFFFFFFF, factor.x != 1.F || factor.y != 1.F)) {
-#pragma unroll
-        for (int i = 0; i < N; ++i)
-            o[i] *= i / 2 % 2 == 0 ? factor.x : factor.y;
-    }
-}
-
 // ---------------------------------------------------------------- consumer: tiles in parts
 
 /// Leaves this warp's part of a split tile in the workspace. True in the warp that came last: its
@@ -398,6 +389,11 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         mask_scores(s, visible.keys - 1, visible.edge + row_of(thread), thread % 32);
     };
 
+    const auto rescale_output = [&](float2 factor) {
+        if (!Shape::lazy || __any_sync(0xFFFFFFFF, factor.x != 1.F || factor.y != 1.F))
+            rescale(o, factor);
+    };
+
     while (true) {
         ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
         if (shared.tiles[tile_slot.slot()].query_block < 0) break;
@@ -427,9 +423,9 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             key.advance();
             if (left == 1) arrive(&shared.query_empty[group]);
             mask(visible);
-            float2 factor = softmax_step(s, rows, p.scale_log2);
+            float2 factor = softmax_step<Shape::lazy>(s, rows, p.scale_log2);
             pack_weights<Element>(weights, s);
-            rescale<Shape::rescale_when_needed>(o, factor);
+            rescale_output(factor);
 
             while (--left > 0) {
                 const ring_position<Shape::stages> value = key.before();
@@ -453,13 +449,13 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
                 key.advance();
                 if (left == 1) arrive(&shared.query_empty[group]);
                 mask(visible);
-                factor = softmax_step(s, rows, p.scale_log2);
+                factor = softmax_step<Shape::lazy>(s, rows, p.scale_log2);
                 ptx::products_wait<0>();
                 ptx::pin(o);
                 ptx::pin(weights);
                 arrive(&shared.values_empty[value.slot()]);
                 pack_weights<Element>(weights, s);
-                rescale<Shape::rescale_when_needed>(o, factor);
+                rescale_output(factor);
             }
 
             const ring_position<Shape::stages> value = key.before();
@@ -473,6 +469,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             ptx::products_wait<0>();
             ptx::pin(o);
             arrive(&shared.values_empty[value.slot()]);
+            if constexpr (Shape::lazy) settle(o, rows, p.scale_log2);
         } else {
             arrive(&shared.query_empty[group]);
             skip_turn();
