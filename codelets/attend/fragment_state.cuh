@@ -3,6 +3,7 @@
 
 #include "codelets/cuda/ptx.cuh"
 
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 
@@ -14,18 +15,17 @@ namespace cqsa::cuda {
 
 constexpr float infinity = INFINITY;
 
+/// What no offset of an exponent is below: that of a row that has seen no key.
+constexpr float lowest_offset = -FLT_MAX;
+
 /// The running maximum of the unscaled scores and the sum of the weights, for a thread's two rows.
-/// `sum` counts the thread's own columns only: the quad is added up at the end of the tile. While
-/// the scores of a tile come in, what was summed refers to `reference`; else to the maximum.
+/// `sum` counts the thread's own columns only: the quad is added up at the end of the tile. Between
+/// lazy steps what was summed refers to `offset` (see softmax_step_lazy), else to the maximum.
 struct row_state {
     float max[2] = {-infinity, -infinity};
-    float reference[2] = {-infinity, -infinity};
     float sum[2] = {0.F, 0.F};
+    float offset[2] = {lowest_offset, lowest_offset};
 };
-
-/// How far, in powers of two, weights may exceed 1 before the reference follows the maximum. In
-/// 16 bit they are as exact as below 1, and far from the largest number.
-constexpr float reference_slack = 8.F;
 
 /// The exponent's offset for a row: 2^(s·scale_log2 − offset). A row that has seen no key has
 /// max = −inf; any finite offset then gives weights of 2^−inf = 0.
@@ -44,30 +44,24 @@ __device__ inline void mask_scores(float (&s)[N], int last, int edge, int lane) 
         if (i / 4 * 8 + i % 2 > seen[i / 2 % 2]) s[i] = -infinity;
 }
 
-/// Turns scores into weights 2^((s − reference)·scale_log2) and updates the rows' state; returns
-/// the factors by which what was summed before must be multiplied. `Lazy`: the reference follows
-/// the maximum only when it must, so that most factors are 1 (Zadouri et al., FlashAttention-4);
-/// otherwise always.
-template<bool Lazy, int N>
-__device__ inline float2 softmax_step(float (&s)[N], row_state& rows, float scale_log2) {
-    float highest[2][2] = {{rows.max[0], rows.max[0]}, {rows.max[1], rows.max[1]}};
+/// Raises the rows' maxima to their scores', in the whole quad.
+template<int N>
+__device__ inline void raise_maxima(float (&max)[2], const float (&s)[N]) {
+    float highest[2][2] = {{max[0], max[0]}, {max[1], max[1]}};
 #pragma unroll
     for (int i = 0; i < N; ++i)
         highest[i / 2 % 2][i % 2] = fmaxf(highest[i / 2 % 2][i % 2], s[i]);
-    float offset[2];
-    float factor[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        float max = fmaxf(highest[r][0], highest[r][1]);
-        max = fmaxf(max, __shfl_xor_sync(0xFFFFFFFF, max, 1));
-        max = fmaxf(max, __shfl_xor_sync(0xFFFFFFFF, max, 2));
-        rows.max[r] = max;
-        const float before = __fmul_rn(rows.reference[r], scale_log2);
-        if (!Lazy || __fmul_rn(max, scale_log2) > before + reference_slack)
-            rows.reference[r] = max;
-        offset[r] = offset_of(rows.reference[r], scale_log2);
-        factor[r] = ptx::exp2(before - offset[r]);
+        max[r] = fmaxf(highest[r][0], highest[r][1]);
+        max[r] = fmaxf(max[r], __shfl_xor_sync(0xFFFFFFFF, max[r], 1));
+        max[r] = fmaxf(max[r], __shfl_xor_sync(0xFFFFFFFF, max[r], 2));
     }
+}
+
+/// Turns scores into weights 2^(s·scale_log2 − offset) and returns the sums of the rows' own.
+template<int N>
+__device__ inline float2 weigh(float (&s)[N], const float (&offset)[2], float scale_log2) {
     float sum[2] = {0.F, 0.F};
 #pragma unroll
     for (int i = 0; i < N; ++i) {
@@ -75,30 +69,80 @@ __device__ inline float2 softmax_step(float (&s)[N], row_state& rows, float scal
         s[i] = ptx::exp2(fmaf(s[i], scale_log2, -offset[r]));
         sum[r] += s[i];
     }
-    rows.sum[0] = fmaf(rows.sum[0], factor[0], sum[0]);
-    rows.sum[1] = fmaf(rows.sum[1], factor[1], sum[1]);
-    return {factor[0], factor[1]};
+    return {sum[0], sum[1]};
 }
 
-/// Multiplies a fragment's rows by their factors.
+/// By what the rows' sums before a step must be multiplied; `needed` where any row of the warp
+/// must.
+struct rescaling {
+    float factor[2] = {1.F, 1.F};
+    bool needed = false;
+};
+
 template<int N>
-__device__ inline void rescale(float (&fragment)[N], float2 factor) {
+__device__ inline void rescale(float (&fragment)[N], const rescaling& by) {
+    if (!by.needed) return;
 #pragma unroll
     for (int i = 0; i < N; ++i)
-        fragment[i] *= i / 2 % 2 == 0 ? factor.x : factor.y;
+        fragment[i] *= by.factor[i / 2 % 2];
 }
 
-/// Lets what was summed refer to the maximum: after the last lazy step.
+/// Turns scores into weights 2^((s − max)·scale_log2) and updates the rows' state.
 template<int N>
-__device__ inline void settle(float (&o)[N], row_state& rows, float scale_log2) {
-    float factor[2];
+__device__ inline rescaling softmax_step(float (&s)[N], row_state& rows, float scale_log2) {
+    rescaling before;
+    before.needed = true;
+    const float max[2] = {rows.max[0], rows.max[1]};
+    raise_maxima(rows.max, s);
+    float offset[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        factor[r] = ptx::exp2(offset_of(rows.reference[r], scale_log2) -
-                              offset_of(rows.max[r], scale_log2));
-        rows.sum[r] *= factor[r];
+        offset[r] = offset_of(rows.max[r], scale_log2);
+        before.factor[r] = ptx::exp2(__fmul_rn(max[r], scale_log2) - offset[r]);
     }
-    rescale(o, {factor[0], factor[1]});
+    const float2 sum = weigh(s, offset, scale_log2);
+    rows.sum[0] = fmaf(rows.sum[0], before.factor[0], sum.x);
+    rows.sum[1] = fmaf(rows.sum[1], before.factor[1], sum.y);
+    return before;
+}
+
+/// The same, but the offset follows a row's maximum only when weights would exceed 2^8 otherwise,
+/// so that after the first keys almost nothing is rescaled (Zadouri et al., FlashAttention-4).
+/// Weights above 1 are as exact in 16 bit as those below, and far from the largest number.
+template<int N>
+__device__ inline rescaling softmax_step_lazy(float (&s)[N], row_state& rows, float scale_log2) {
+    constexpr float slack = 8.F;
+    rescaling before;
+    raise_maxima(rows.max, s);
+    const bool moved[2] = {fmaf(rows.max[0], scale_log2, -rows.offset[0]) > slack,
+                           fmaf(rows.max[1], scale_log2, -rows.offset[1]) > slack};
+    if (__any_sync(0xFFFFFFFF, moved[0] || moved[1])) {
+        before.needed = true;
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const float offset = moved[r] ? offset_of(rows.max[r], scale_log2) : rows.offset[r];
+            before.factor[r] = ptx::exp2(rows.offset[r] - offset);
+            rows.offset[r] = offset;
+            rows.sum[r] *= before.factor[r];
+        }
+    }
+    const float2 sum = weigh(s, rows.offset, scale_log2);
+    rows.sum[0] += sum.x;
+    rows.sum[1] += sum.y;
+    return before;
+}
+
+/// Lets what was summed in lazy steps refer to the maximum.
+template<int N>
+__device__ inline void settle(float (&o)[N], row_state& rows, float scale_log2) {
+    rescaling by;
+    by.needed = true;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        by.factor[r] = ptx::exp2(rows.offset[r] - offset_of(rows.max[r], scale_log2));
+        rows.sum[r] *= by.factor[r];
+    }
+    rescale(o, by);
 }
 
 // ---------------------------------------------------------------- state in memory
@@ -223,9 +267,10 @@ __device__ inline void load_state(float (&o)[N], row_state& rows, const fragment
     for (int r = 0; r < 2; ++r) {
         stored_row<N / 2> stored;
         read_row<Fours>(stored, r, at);
-        rows.max[r] = rows.reference[r] = unscaled(stored.m, at.scale);
-        const float factor =
-            ptx::exp2(unit_exponent(stored.m, offset_of(rows.max[r], at.scale_log2)));
+        rows.max[r] = unscaled(stored.m, at.scale);
+        const float offset = offset_of(rows.max[r], at.scale_log2);
+        if (stored.m != -infinity) rows.offset[r] = offset;
+        const float factor = ptx::exp2(unit_exponent(stored.m, offset));
         rows.sum[r] = at.lane % 4 == 0 ? stored.l * factor : 0.F;
         for_each_stored<Fours>(stored, r, at.lane, [&](int i, float x) { o[i] = x * factor; });
     }

@@ -62,6 +62,45 @@ __device__ inline void named_barrier_arrive(int id, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+// ---------------------------------------------------------------- clusters of CTAs
+
+/// This CTA's place in its cluster.
+__device__ inline int cluster_rank() {
+    int rank = 0;
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+/// The address, in the cluster's window, of what lies at the same place in the CTA `rank`.
+__device__ inline std::uint32_t cluster_address(const void* pointer, int rank) {
+    std::uint32_t address = 0;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(address)
+        : "r"(shared_address(pointer)), "r"(rank));
+    return address;
+}
+
+/// Waits for all threads of the cluster.
+__device__ inline void cluster_sync() {
+    asm volatile("barrier.cluster.arrive;\nbarrier.cluster.wait;" ::: "memory");
+}
+
+/// An arrival at the barrier at this place in the CTA `rank`. Publishes no writes of this thread:
+/// that would take a fence of the whole GPU.
+__device__ inline void barrier_arrive_at(int rank, std::uint64_t* barrier) {
+    asm volatile(
+        "mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(cluster_address(barrier, rank))
+        : "memory");
+}
+
+/// Writes a number to this place in the CTA `rank`, whose barrier counts its four bytes.
+__device__ inline void store_at(int rank, int* place, int value, std::uint64_t* barrier) {
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(
+                     cluster_address(place, rank)),
+                 "r"(value), "r"(cluster_address(barrier, rank))
+                 : "memory");
+}
+
 // ---------------------------------------------------------------- bulk tensor copies
 
 /// L2 policies: the constants createpolicy.fractional gives for a fraction of 1 (CUTLASS
@@ -83,6 +122,18 @@ __device__ inline void copy_box(void* to, const CUtensorMap* map, std::uint64_t*
         "l"(map), "r"(shared_address(barrier)), "r"(column), "r"(token), "r"(head), "r"(batch),
         "l"(policy)
         : "memory");
+}
+
+/// The same for all CTAs of `mask`: to this place in each, counted on its barrier at this place.
+__device__ inline void copy_box_to(std::uint16_t mask, void* to, const CUtensorMap* map,
+                                   std::uint64_t* barrier, int column, int token, int head,
+                                   int batch, std::uint64_t policy) {
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile"
+                 ".mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint"
+                 " [%0], [%1, {%3, %4, %5, %6}], [%2], %7, %8;" ::"r"(shared_address(to)),
+                 "l"(map), "r"(shared_address(barrier)), "r"(column), "r"(token), "r"(head),
+                 "r"(batch), "h"(mask), "l"(policy)
+                 : "memory");
 }
 
 /// Brings memory to L2; what shares a 16-byte word with something before or after may be left out.
@@ -157,8 +208,9 @@ __device__ inline std::uint32_t pack<__nv_bfloat16>(float low, float high) {
 __device__ inline std::uint64_t matrix_descriptor(std::uint32_t start, std::uint32_t panel_bytes) {
     constexpr std::uint32_t eight_rows = 1024 >> 4;
     constexpr std::uint32_t swizzle_128_bytes = 1U << 30;
+    constexpr std::uint32_t inside_cta = 0x3FFFF; // the bits above tell the CTA of a cluster
     return static_cast<std::uint64_t>(eight_rows | swizzle_128_bytes) << 32 |
-           ((start >> 4) + (panel_bytes >> 4 << 16));
+           (((start & inside_cta) >> 4) + (panel_bytes >> 4 << 16));
 }
 
 /// Orders accesses to accumulators and A registers before the next products.

@@ -7,12 +7,12 @@ namespace cqsa::cuda::hopper {
 namespace {
 
 TEST(Split, WholeWavesAreNotSplit) {
-    EXPECT_EQ(split_uniform(264, 100, 132, false).split_tiles, 0);
+    EXPECT_EQ(split_uniform(264, 100, 132, false).split_units, 0);
 }
 
 TEST(Split, ARestIsCutIntoPartsThatFillTheWave) {
-    const tile_split s = split_uniform(688, 128, 132, false); // five waves and 28 tiles
-    EXPECT_EQ(s.split_tiles, 28);
+    const unit_split s = split_uniform(688, 128, 132, false); // five waves and 28 tiles
+    EXPECT_EQ(s.split_units, 28);
     EXPECT_GE(s.parts, 4);
 }
 

@@ -21,6 +21,7 @@ struct kernel {
     int shared_bytes = 0;
     int partial_bytes = 0; ///< workspace of one part of a split tile
     bool overlaps = false; ///< works while the launch before it ends
+    int most_cluster = 1;  ///< CTAs that can share their keys
     const void* f16 = nullptr;
     const void* bf16 = nullptr;
 };

@@ -16,6 +16,7 @@ kernel compiled() {
             .shared_bytes = sizeof(shared_memory<Shape>),
             .partial_bytes = Shape::groups * 128 * Shape::partial_quads * 16,
             .overlaps = !Shape::state_first,
+            .most_cluster = Shape::most_cluster,
             .f16 = reinterpret_cast<const void*>(&attend_kernel<Shape, __half>),
             .bf16 = reinterpret_cast<const void*>(&attend_kernel<Shape, __nv_bfloat16>)};
 }

@@ -23,6 +23,8 @@
 ///  - O, max and sum stay in registers over the whole list of key blocks; after the last, the fp32
 ///    state (by then in L2) is added and written. Where the rings are long enough the warpgroups
 ///    work one step apart, so that one's end of a tile falls under the others' products.
+///  - The two CTAs of a cluster work neighbouring row tiles over the same keys: each copies half of
+///    every K and V tile to both, and a slot is free when the consumers of both are done with it.
 ///  - When the tiles do not fill the last wave, its tiles are worked in parts over the keys; the
 ///    warp that finishes a tile's last part adds the parts up, always in the same order.
 ///  - The stream's next launch begins on the multiprocessors that this one leaves (programmatic
@@ -42,14 +44,20 @@ struct tile_shape {
     static constexpr int panels = (HeadDim + 63) / 64; ///< of 64 columns, 128 bytes a row
     static constexpr int query_panel_bytes = rows * 128;
     static constexpr int key_panel_bytes = KeyTile * 128;
+    static_assert(KeyTile % 16 == 0, "the halves of a panel begin where the swizzle does");
     static constexpr int query_bytes = panels * query_panel_bytes;
     static constexpr int key_bytes = panels * key_panel_bytes;
-    /// Where O is long it is rescaled only when it must.
-    static constexpr bool lazy = HeadDim > 64;
+    /// Where O is long, looking first whether any row must be rescaled pays, and so does making
+    /// that rare, unless O leaves no registers for it.
+    static constexpr bool rescale_when_needed = HeadDim > 32;
+    static constexpr bool lazy = rescale_when_needed && HeadDim <= 192;
 
     /// Where O fills most registers, the state is read before the first key tile (and the launch
     /// before must have ended by then).
     static constexpr bool state_first = HeadDim > 192;
+
+    /// CTAs that share the keys where the launch allows it: pays where K and V are wide.
+    static constexpr int most_cluster = HeadDim > 96 ? 2 : 1;
 
     /// The warpgroups work one step apart; the first is then Groups − 1 ring slots ahead.
     static constexpr bool staggered = Stages > Groups;
@@ -73,6 +81,8 @@ struct alignas(1024) shared_memory {
     std::uint64_t keys_full[Shape::stages], keys_empty[Shape::stages];
     std::uint64_t values_full[Shape::stages], values_empty[Shape::stages];
     std::uint64_t tile_full[2], tile_empty[2];
+    std::uint64_t item_full, item_empty;
+    int item; ///< what the cluster's first CTA took from the counter
 };
 
 /// Position in a ring of slots: the slot, and the parity of the round.
@@ -86,31 +96,68 @@ struct ring_position {
     __device__ void advance() { ++step; }
 };
 
-// ---------------------------------------------------------------- producer
-
-/// Copies the panels of one key or value tile into a slot of a ring.
+/// CTAs of a cluster, and this one's place; known when compiling where there is never but one.
 template<class Shape>
-__device__ inline void copy_tile(std::byte* slot, std::uint64_t* full, const CUtensorMap* map,
-                                 int token, int kv_head, int batch) {
-    ptx::barrier_arrive_expect(full, Shape::key_bytes);
-#pragma unroll
-    for (int panel = 0; panel < Shape::panels; ++panel)
-        ptx::copy_box(slot + panel * Shape::key_panel_bytes, map, full, panel * 64, token, kv_head,
-                      batch, ptx::evict_last);
+__device__ inline int cluster_of(const launch_parameters& p) {
+    return Shape::most_cluster == 1 ? 1 : p.cluster;
+}
+template<class Shape>
+__device__ inline int rank_in_cluster() {
+    return Shape::most_cluster == 1 ? 0 : ptx::cluster_rank();
 }
 
-/// Takes tiles from the counter, announces them, and copies their keys.
+// ---------------------------------------------------------------- producer
+
+/// Copies the panels of one key or value tile into a slot of a ring; in a cluster each CTA copies
+/// its half of the tokens to both.
+template<class Shape>
+__device__ inline void copy_tile(const launch_parameters& p, int rank, std::byte* slot,
+                                 std::uint64_t* full, const CUtensorMap* map, int token,
+                                 int kv_head, int batch) {
+    ptx::barrier_arrive_expect(full, Shape::key_bytes);
+    constexpr int half = Shape::key_tile / 2;
+#pragma unroll
+    for (int panel = 0; panel < Shape::panels; ++panel) {
+        std::byte* const to = slot + panel * Shape::key_panel_bytes;
+        if (cluster_of<Shape>(p) == 1) {
+            ptx::copy_box(to, map, full, panel * 64, token, kv_head, batch, ptx::evict_last);
+        } else {
+            ptx::copy_box_to(0b11, to + rank * half * 128, map, full, panel * 64,
+                             token + rank * half, kv_head, batch, ptx::evict_last);
+        }
+    }
+}
+
+/// The next item of the cluster's first CTA, told to the second; `told` counts them.
+template<class Shape>
+__device__ inline int shared_item(shared_memory<Shape>& shared, int rank, int item, int told) {
+    if (rank == 0) {
+        ptx::barrier_wait(&shared.item_empty, told % 2 ^ 1);
+        ptx::store_at(1, &shared.item, item, &shared.item_full);
+        return item;
+    }
+    ptx::barrier_arrive_expect(&shared.item_full, sizeof(int));
+    ptx::barrier_wait(&shared.item_full, told % 2);
+    item = shared.item;
+    ptx::barrier_arrive_at(0, &shared.item_empty);
+    return item;
+}
+
+/// Takes items from the counter, announces their tiles, and copies the keys.
 template<class Shape>
 __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Shape>& shared) {
     ring_position<Shape::stages> key;
     ring_position<2> tile_slot;
+    const int rank = rank_in_cluster<Shape>();
+    const int clusters = static_cast<int>(gridDim.x) / cluster_of<Shape>(p);
 
-    int item = static_cast<int>(blockIdx.x);
+    int item = static_cast<int>(blockIdx.x) / cluster_of<Shape>(p);
+    int told = 0;
     while (true) {
         row_tile& tile = shared.tiles[tile_slot.slot()];
         ptx::barrier_wait(&shared.tile_empty[tile_slot.slot()], tile_slot.parity() ^ 1);
-        decode_item<Shape::rows>(p, item, tile);
-        KeyWalk<Shape::rows, Shape::key_tile> walk(p, tile.query_block, tile.row);
+        decode_item<Shape::rows>(p, item, rank, tile);
+        KeyWalk<Shape::key_tile> walk(p, tile);
         int left = 0;
         if (tile.query_block >= 0) {
             left = walk.count();
@@ -129,7 +176,7 @@ __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Sh
             while (true) {
                 ptx::barrier_wait(&shared.keys_empty[key.slot()], key.parity() ^ 1);
                 shared.masks[key.slot()] = walk.mask();
-                copy_tile<Shape>(shared.keys[key.slot()], &shared.keys_full[key.slot()],
+                copy_tile<Shape>(p, rank, shared.keys[key.slot()], &shared.keys_full[key.slot()],
                                  &p.key_maps[walk.block()], walk.token(), kv_head, batch);
                 key.advance();
                 if (--left == 0) break;
@@ -137,9 +184,10 @@ __device__ inline void produce_keys(const launch_parameters& p, shared_memory<Sh
             }
         }
         ptx::wait_for_launches_before(); // the counter is theirs
-        item = static_cast<int>(gridDim.x + atomicAdd(p.next_item, 1U));
+        if (rank == 0) item = clusters + static_cast<int>(atomicAdd(p.next_item, 1U));
+        if (cluster_of<Shape>(p) > 1) item = shared_item(shared, rank, item, told++);
     }
-    if (atomicAdd(p.finished, 1U) + 1 == gridDim.x) {
+    if (rank == 0 && static_cast<int>(atomicAdd(p.finished, 1U)) + 1 == clusters) {
         *p.next_item = 0;
         *p.finished = 0;
     }
@@ -182,6 +230,7 @@ __device__ inline void prefetch_state(const launch_parameters& p, const row_tile
     if (block.fresh || tile.part > 0) return;
     const std::int64_t first = static_cast<std::int64_t>(tile.head) * block.tokens + tile.row;
     const int rows = min(Shape::rows, block.tokens - tile.row);
+    if (rows <= 0) return;
     ptx::prefetch_to_l2(block.acc + first * p.head_dim, rows * p.head_dim * 4);
     ptx::prefetch_to_l2(block.m + first, rows * 4);
     ptx::prefetch_to_l2(block.l + first, rows * 4);
@@ -192,6 +241,7 @@ template<class Shape>
 __device__ inline void produce_values(const launch_parameters& p, shared_memory<Shape>& shared) {
     ring_position<Shape::stages> value;
     ring_position<2> tile_slot;
+    const int rank = rank_in_cluster<Shape>();
     while (true) {
         ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
         const row_tile& tile = shared.tiles[tile_slot.slot()];
@@ -199,14 +249,15 @@ __device__ inline void produce_values(const launch_parameters& p, shared_memory<
         if constexpr (Shape::state_first) prefetch_state<Shape>(p, tile);
         int left = tile.key_tiles;
         if (left > 0) {
-            KeyWalk<Shape::rows, Shape::key_tile> walk(p, tile.query_block, tile.row);
+            KeyWalk<Shape::key_tile> walk(p, tile);
             walk.start(tile.first);
             const int batch = tile.head / p.heads;
             const int kv_head = tile.head % p.heads / p.heads_per_kv_head;
             while (true) {
                 ptx::barrier_wait(&shared.values_empty[value.slot()], value.parity() ^ 1);
-                copy_tile<Shape>(shared.values[value.slot()], &shared.values_full[value.slot()],
-                                 &p.value_maps[walk.block()], walk.token(), kv_head, batch);
+                copy_tile<Shape>(p, rank, shared.values[value.slot()],
+                                 &shared.values_full[value.slot()], &p.value_maps[walk.block()],
+                                 walk.token(), kv_head, batch);
                 value.advance();
                 if (--left == 0) break;
                 walk.next();
@@ -331,6 +382,14 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     const auto arrive = [&](std::uint64_t* barrier) {
         if (lane == 0) ptx::barrier_arrive(barrier);
     };
+    // A slot of the rings is filled in all CTAs of the cluster at once.
+    const auto release = [&](std::uint64_t* barrier) {
+        if constexpr (Shape::most_cluster == 1) {
+            arrive(barrier);
+        } else {
+            if (lane < p.cluster) ptx::barrier_arrive_at(lane, barrier);
+        }
+    };
     // Whose turn it is to issue products: barrier 1 + group, passed on from group to group.
     const auto take_turn = [&] { ptx::named_barrier_sync(1 + group, 256); };
     const auto pass_turn = [&] {
@@ -389,9 +448,16 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         mask_scores(s, visible.keys - 1, visible.edge + row_of(thread), thread % 32);
     };
 
-    const auto rescale_output = [&](float2 factor) {
-        if (!Shape::lazy || __any_sync(0xFFFFFFFF, factor.x != 1.F || factor.y != 1.F))
-            rescale(o, factor);
+    const auto weigh_scores = [&] {
+        if constexpr (Shape::lazy) {
+            return softmax_step_lazy(s, rows, p.scale_log2);
+        } else {
+            rescaling before = softmax_step(s, rows, p.scale_log2);
+            if constexpr (Shape::rescale_when_needed)
+                before.needed =
+                    __any_sync(0xFFFFFFFF, before.factor[0] != 1.F || before.factor[1] != 1.F);
+            return before;
+        }
     };
 
     while (true) {
@@ -419,13 +485,13 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             key_tile_mask visible = shared.masks[key.slot()];
             ptx::products_wait<0>();
             ptx::pin(s);
-            arrive(&shared.keys_empty[key.slot()]);
+            release(&shared.keys_empty[key.slot()]);
             key.advance();
             if (left == 1) arrive(&shared.query_empty[group]);
             mask(visible);
-            float2 factor = softmax_step<Shape::lazy>(s, rows, p.scale_log2);
+            rescaling before = weigh_scores();
             pack_weights<Element>(weights, s);
-            rescale_output(factor);
+            rescale(o, before);
 
             while (--left > 0) {
                 const ring_position<Shape::stages> value = key.before();
@@ -445,17 +511,17 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
                 visible = shared.masks[key.slot()];
                 ptx::products_wait<1>();
                 ptx::pin(s);
-                arrive(&shared.keys_empty[key.slot()]);
+                release(&shared.keys_empty[key.slot()]);
                 key.advance();
                 if (left == 1) arrive(&shared.query_empty[group]);
                 mask(visible);
-                factor = softmax_step<Shape::lazy>(s, rows, p.scale_log2);
+                before = weigh_scores();
                 ptx::products_wait<0>();
                 ptx::pin(o);
                 ptx::pin(weights);
-                arrive(&shared.values_empty[value.slot()]);
+                release(&shared.values_empty[value.slot()]);
                 pack_weights<Element>(weights, s);
-                rescale_output(factor);
+                rescale(o, before);
             }
 
             const ring_position<Shape::stages> value = key.before();
@@ -468,7 +534,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
             skip_turn();
             ptx::products_wait<0>();
             ptx::pin(o);
-            arrive(&shared.values_empty[value.slot()]);
+            release(&shared.values_empty[value.slot()]);
             if constexpr (Shape::lazy) settle(o, rows, p.scale_log2);
         } else {
             arrive(&shared.query_empty[group]);
@@ -521,17 +587,22 @@ __global__ void __launch_bounds__(Shape::threads, 1)
         }
         for (int i = 0; i < Shape::stages; ++i) {
             ptx::barrier_init(&shared.keys_full[i], 1);
-            ptx::barrier_init(&shared.keys_empty[i], consumer_warps);
+            ptx::barrier_init(&shared.keys_empty[i], consumer_warps * cluster_of<Shape>(p));
             ptx::barrier_init(&shared.values_full[i], 1);
-            ptx::barrier_init(&shared.values_empty[i], consumer_warps);
+            ptx::barrier_init(&shared.values_empty[i], consumer_warps * cluster_of<Shape>(p));
         }
         for (int i = 0; i < 2; ++i) {
             ptx::barrier_init(&shared.tile_full[i], 1);
             ptx::barrier_init(&shared.tile_empty[i], consumer_warps + 2);
         }
+        ptx::barrier_init(&shared.item_full, 1);
+        ptx::barrier_init(&shared.item_empty, 1);
         ptx::fence_barrier_init();
     }
-    __syncthreads();
+    if (cluster_of<Shape>(p) > 1)
+        ptx::cluster_sync();
+    else
+        __syncthreads();
 
     if (threadIdx.x < 128) {
         ptx::lower_registers<Shape::producer_registers>();
@@ -548,6 +619,8 @@ __global__ void __launch_bounds__(Shape::threads, 1)
         ptx::raise_registers<Shape::consumer_registers>();
         consume<Shape, Element>(p, shared);
     }
+    // No CTA leaves while the other copies to its memory or arrives at its barriers.
+    if (cluster_of<Shape>(p) > 1) ptx::cluster_sync();
 }
 
 } // namespace cqsa::cuda::hopper

@@ -5,6 +5,7 @@
 #include "codelets/cuda/check.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -33,11 +34,20 @@ struct part_of_task {
 struct layout {
     std::vector<std::int64_t> order; ///< query blocks, those with most keys first
     std::vector<std::uint32_t>
-        kinds;                  ///< [order][keys]: pair kinds, causal only where the edge crosses
-    std::int64_t row_tiles = 0; ///< for one head
+        kinds;                ///< [order][keys]: pair kinds, causal only where the edge crosses
+    std::int64_t cluster = 1; ///< CTAs that share keys, and row tiles of a unit
     std::int64_t section_heads = 1;
-    tile_split split;
+    unit_split split;
     std::size_t bytes = 0; ///< of workspace
+};
+
+/// The units of a part's query blocks, for one head, and the key tiles that they meet.
+struct unit_lengths {
+    std::vector<std::int64_t> units; ///< of each block
+    std::vector<std::int64_t> most;  ///< key tiles of the block's last unit
+    std::vector<std::int64_t> least; ///< and of its first
+    std::int64_t all_units = 0;
+    double all_key_tiles = 0; ///< a block's units differ linearly
 };
 
 /// The workspace: counters of the launch, arrivals of the split tiles' warps, parts of the tiles.
@@ -46,7 +56,7 @@ constexpr std::size_t arrivals_offset = 256;
 constexpr std::size_t partials_offset(std::int64_t multiprocessors) {
     constexpr std::size_t most_warps = 12;
     return arrivals_offset +
-           align(sizeof(std::uint32_t) * most_warps * most_split_tiles(multiprocessors));
+           align(sizeof(std::uint32_t) * most_warps * most_split_units(multiprocessors));
 }
 
 /// The pair's kind, with causal narrowed to pairs that the mask's edge really crosses.
@@ -61,9 +71,10 @@ pair_kind narrowed(const attend_task& task, std::int64_t i, std::int64_t j) {
     return pair_kind::causal;
 }
 
-/// Key tiles that the row tile starting at `row` meets.
+/// Key tiles that rows up to `last_row` of a block meet.
 std::int64_t key_tiles(const attend_task& task, const kernel& k, const part_of_task& part,
-                       std::span<const std::uint32_t> kinds, std::int64_t query, std::int64_t row) {
+                       std::span<const std::uint32_t> kinds, std::int64_t query,
+                       std::int64_t last_row) {
     std::int64_t tiles = 0;
     const query_block& q = task.queries[query];
     for (std::int64_t j = 0; j < part.keys; ++j) {
@@ -71,79 +82,101 @@ std::int64_t key_tiles(const attend_task& task, const kernel& k, const part_of_t
         std::int64_t keys = b.tokens;
         if (kinds[j] == 0) continue;
         if (kinds[j] == static_cast<std::uint32_t>(pair_kind::causal)) {
-            const std::int64_t last = std::min<std::int64_t>(row + k.tile_rows, q.tokens) - 1;
-            keys = std::clamp<std::int64_t>(last + q.position + task.causal_offset - b.position + 1,
-                                            0, keys);
+            keys = std::clamp<std::int64_t>(
+                last_row + q.position + task.causal_offset - b.position + 1, 0, keys);
         }
         tiles += (keys + k.tile_keys - 1) / k.tile_keys;
     }
     return tiles;
 }
 
-std::size_t needed_bytes(const tile_split& split, const kernel& k, std::int64_t multiprocessors) {
-    if (split.parts == 1) return arrivals_offset;
-    return partials_offset(multiprocessors) +
-           static_cast<std::size_t>(split.split_tiles * split.parts) * k.partial_bytes;
+/// `kinds`: of all pairs of the part.
+unit_lengths lengths_of(const attend_task& task, const kernel& k, const part_of_task& part,
+                        std::span<const std::uint32_t> kinds, std::int64_t cluster) {
+    unit_lengths l;
+    const std::int64_t unit_rows = cluster * k.tile_rows;
+    for (std::int64_t i = 0; i < part.queries; ++i) {
+        const std::int64_t query = part.first_query + i;
+        const std::int64_t tokens = task.queries[query].tokens;
+        const auto of_pairs = kinds.subspan(i * part.keys, part.keys);
+        const auto key_tiles_to = [&](std::int64_t row) {
+            return key_tiles(task, k, part, of_pairs, query, std::min(row, tokens) - 1);
+        };
+        l.units.push_back((tokens + unit_rows - 1) / unit_rows);
+        l.most.push_back(key_tiles_to(tokens));
+        l.least.push_back(key_tiles_to(unit_rows));
+        l.all_units += l.units[i];
+        l.all_key_tiles += static_cast<double>(l.units[i] * (l.most[i] + l.least[i])) / 2;
+    }
+    return l;
 }
 
-/// Cuts tiles into no more parts than `workspace_bytes` hold.
+/// How the units of all heads are shared out over so many clusters.
+unit_split split_of(const unit_lengths& l, std::int64_t heads, std::int64_t clusters,
+                    bool followed) {
+    const std::int64_t units = l.all_units * heads;
+    const std::int64_t longest = *std::ranges::max_element(l.most);
+    const std::int64_t shortest = *std::ranges::min_element(l.least);
+    if (longest == shortest) return split_uniform(units, longest, clusters, followed);
+    const double share =
+        l.all_key_tiles * static_cast<double>(heads) / static_cast<double>(clusters);
+    if (static_cast<double>(longest) <= (followed ? 1.4 : 0.7) * share) return {};
+    const auto parts = static_cast<std::int64_t>(
+        std::ceil(static_cast<double>(longest) / std::max(2.0, 0.35 * share)));
+    const std::int64_t of_each = std::max<std::int64_t>(1, most_parts(clusters) / units);
+    const std::int64_t taken =
+        std::clamp<std::int64_t>(parts, 1, std::min<std::int64_t>(of_each, 32));
+    return taken == 1 ? unit_split{} : unit_split{units, taken};
+}
+
+std::size_t needed_bytes(const unit_split& split, std::int64_t cluster, const kernel& k,
+                         std::int64_t multiprocessors) {
+    if (split.parts == 1) return arrivals_offset;
+    return partials_offset(multiprocessors) +
+           static_cast<std::size_t>(cluster * split.split_units * split.parts) * k.partial_bytes;
+}
+
+/// Cuts units into no more parts than `workspace_bytes` hold.
 layout lay_out(const attend_task& task, const kernel& k, const part_of_task& part,
                std::int64_t multiprocessors, std::size_t workspace_bytes) {
-    layout l;
     std::vector<std::uint32_t> kinds(part.queries * part.keys);
-    std::vector<std::int64_t> most(part.queries); // key tiles of the block's last row tile
-    std::vector<std::int64_t> least(part.queries);
-    std::vector<std::int64_t> rows(part.queries);
-    std::int64_t key_tokens = 0;
-    for (std::int64_t j = 0; j < part.keys; ++j)
-        key_tokens += task.keys[part.first_key + j].tokens;
-    for (std::int64_t i = 0; i < part.queries; ++i) {
+    for (std::int64_t i = 0; i < part.queries; ++i)
         for (std::int64_t j = 0; j < part.keys; ++j)
             kinds[i * part.keys + j] = static_cast<std::uint32_t>(
                 narrowed(task, part.first_query + i, part.first_key + j));
-        const std::span<const std::uint32_t> row(&kinds[i * part.keys], part.keys);
-        rows[i] = (task.queries[part.first_query + i].tokens + k.tile_rows - 1) / k.tile_rows;
-        const std::int64_t last = (rows[i] - 1) * k.tile_rows;
-        most[i] = key_tiles(task, k, part, row, part.first_query + i, last);
-        least[i] = key_tiles(task, k, part, row, part.first_query + i, 0);
-        l.row_tiles += rows[i];
+
+    layout l;
+    unit_lengths lengths = lengths_of(task, k, part, kinds, 1);
+    if (k.most_cluster == 2 && multiprocessors % 2 == 0) {
+        // Rows that a unit has too many, and keys that only its other tile sees, cost time.
+        constexpr double most_waste = 1.015;
+        unit_lengths paired = lengths_of(task, k, part, kinds, 2);
+        if (2 * paired.all_key_tiles <= most_waste * lengths.all_key_tiles) {
+            l.cluster = 2;
+            lengths = std::move(paired);
+        }
     }
     l.order.resize(part.queries);
     std::iota(l.order.begin(), l.order.end(), std::int64_t{0});
-    std::ranges::stable_sort(l.order, [&](auto a, auto b) { return most[a] > most[b]; });
+    std::ranges::stable_sort(l.order,
+                             [&](auto a, auto b) { return lengths.most[a] > lengths.most[b]; });
     for (const std::int64_t i : l.order)
         l.kinds.insert(l.kinds.end(), &kinds[i * part.keys], &kinds[i * part.keys] + part.keys);
 
+    std::int64_t key_tokens = 0;
+    for (std::int64_t j = 0; j < part.keys; ++j)
+        key_tokens += task.keys[part.first_key + j].tokens;
     const std::int64_t group = task.heads / task.kv_heads;
     const std::int64_t head_bytes = std::max<std::int64_t>(1, 4 * key_tokens * task.head_dim);
     l.section_heads =
         std::clamp<std::int64_t>(section_bytes / head_bytes, 1, task.batch * task.kv_heads) * group;
 
-    const bool followed = task.followed && k.overlaps;
-    const std::int64_t tiles = l.row_tiles * task.batch * task.heads;
-    const std::int64_t longest = *std::ranges::max_element(most);
-    const std::int64_t shortest = *std::ranges::min_element(least);
-    if (longest == shortest) {
-        l.split = split_uniform(tiles, longest, multiprocessors, followed);
-    } else {
-        double sum = 0; // of all tiles' key tiles; a block's tiles differ linearly
-        for (std::int64_t i = 0; i < part.queries; ++i)
-            sum += static_cast<double>(rows[i] * (most[i] + least[i])) / 2;
-        const double share = sum * static_cast<double>(task.batch * task.heads) /
-                             static_cast<double>(multiprocessors);
-        if (static_cast<double>(longest) > (followed ? 1.4 : 0.7) * share) {
-            const auto parts = static_cast<std::int64_t>(
-                std::ceil(static_cast<double>(longest) / std::max(2.0, 0.35 * share)));
-            const std::int64_t of_each =
-                std::max<std::int64_t>(1, most_parts(multiprocessors) / tiles);
-            l.split = {tiles,
-                       std::clamp<std::int64_t>(parts, 1, std::min<std::int64_t>(of_each, 32))};
-            if (l.split.parts == 1) l.split = {};
-        }
-    }
-    while (needed_bytes(l.split, k, multiprocessors) > workspace_bytes && l.split.parts > 1)
+    l.split = split_of(lengths, task.batch * task.heads, multiprocessors / l.cluster,
+                       task.followed && k.overlaps);
+    while (needed_bytes(l.split, l.cluster, k, multiprocessors) > workspace_bytes &&
+           l.split.parts > 1)
         if (--l.split.parts == 1) l.split = {};
-    l.bytes = needed_bytes(l.split, k, multiprocessors);
+    l.bytes = needed_bytes(l.split, l.cluster, k, multiprocessors);
     return l;
 }
 
@@ -207,7 +240,8 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
                                            std::to_string(l.bytes) + " bytes and holds " +
                                            std::to_string(workspace.size()) + ".");
     launch_parameters p;
-    std::int32_t row_tiles = 0;
+    const std::int64_t unit_rows = l.cluster * k.tile_rows;
+    std::int64_t units = 0;
     for (std::int64_t i = 0; i < part.queries; ++i) {
         const query_block& q = task.queries[part.first_query + l.order[i]];
         p.query_maps[i] = tensor_map(task, q.q, q.tokens, task.heads, 64); // of a warpgroup
@@ -215,23 +249,23 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
                         .m = static_cast<float*>(q.state.m),
                         .l = static_cast<float*>(q.state.l),
                         .tokens = static_cast<std::int32_t>(q.tokens),
-                        .first_tile = row_tiles,
+                        .first_unit = static_cast<std::int32_t>(units),
                         .fresh = q.fresh && part.first_key == 0,
                         .reserved = 0};
         p.query_position[i] = static_cast<std::uint32_t>(q.position + task.causal_offset);
-        row_tiles += static_cast<std::int32_t>((q.tokens + k.tile_rows - 1) / k.tile_rows);
+        units += (q.tokens + unit_rows - 1) / unit_rows;
         std::ranges::fill(p.pairs[i], 0U);
         for (std::int64_t j = 0; j < part.keys; ++j)
             p.pairs[i][j / 16] |= l.kinds[i * part.keys + j] << (j % 16 * 2);
     }
     for (std::int64_t j = 0; j < part.keys; ++j) {
         const key_block& b = task.keys[part.first_key + j];
-        p.key_maps[j] = tensor_map(task, b.k, b.tokens, task.kv_heads, k.tile_keys);
-        p.value_maps[j] = tensor_map(task, b.v, b.tokens, task.kv_heads, k.tile_keys);
+        const auto box = static_cast<int>(k.tile_keys / l.cluster);
+        p.key_maps[j] = tensor_map(task, b.k, b.tokens, task.kv_heads, box);
+        p.value_maps[j] = tensor_map(task, b.v, b.tokens, task.kv_heads, box);
         p.key_tokens[j] = static_cast<std::int32_t>(b.tokens);
         p.key_position[j] = static_cast<std::uint32_t>(b.position);
     }
-    const std::int64_t tiles = l.row_tiles * task.batch * task.heads;
     p.query_blocks = static_cast<std::int32_t>(part.queries);
     p.key_blocks = static_cast<std::int32_t>(part.keys);
     p.batch = static_cast<std::int32_t>(task.batch);
@@ -240,11 +274,13 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
     p.head_dim = static_cast<std::int32_t>(task.head_dim);
     p.scale = static_cast<float>(task.scale);
     p.scale_log2 = static_cast<float>(task.scale * 1.4426950408889634);
-    p.row_tiles = row_tiles;
+    p.cluster = static_cast<std::int32_t>(l.cluster);
+    p.row_units = static_cast<std::int32_t>(units);
     p.section_heads = static_cast<std::int32_t>(l.section_heads);
-    p.whole_tiles = static_cast<std::int32_t>(tiles - l.split.split_tiles);
+    p.whole_units =
+        static_cast<std::int32_t>(units * task.batch * task.heads - l.split.split_units);
     p.parts = static_cast<std::int32_t>(l.split.parts);
-    p.items = static_cast<std::int32_t>(p.whole_tiles + l.split.split_tiles * l.split.parts);
+    p.items = static_cast<std::int32_t>(p.whole_units + l.split.split_units * l.split.parts);
     p.next_item = reinterpret_cast<std::uint32_t*>(workspace.data());
     p.finished = p.next_item + 1;
     p.arrivals = reinterpret_cast<std::uint32_t*>(workspace.data() + arrivals_offset);
@@ -254,16 +290,19 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
     check(
         cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, k.shared_bytes),
         "reserving shared memory for attend");
-    cudaLaunchAttribute overlap{};
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
+    std::array<cudaLaunchAttribute, 2> attributes{};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {static_cast<unsigned>(l.cluster), 1, 1};
     cudaLaunchConfig_t config{};
-    config.gridDim = static_cast<unsigned>(std::min<std::int64_t>(multiprocessors, p.items));
+    config.gridDim = static_cast<unsigned>(
+        std::min<std::int64_t>(multiprocessors, l.cluster * std::int64_t{p.items}));
     config.blockDim = static_cast<unsigned>(k.threads);
     config.dynamicSmemBytes = static_cast<std::size_t>(k.shared_bytes);
     config.stream = stream;
-    config.attrs = &overlap;
-    config.numAttrs = 1;
+    config.attrs = attributes.data();
+    config.numAttrs = attributes.size();
     void* arguments[] = {&p};
     check(cudaLaunchKernelExC(&config, function, arguments), "launching attend");
 }
@@ -286,7 +325,7 @@ const kernel* kernel_for(std::int64_t head_dim) {
 }
 
 std::size_t workspace_limit(const kernel& k, int multiprocessors) {
-    return needed_bytes({most_split_tiles(multiprocessors), 2}, k, multiprocessors);
+    return needed_bytes({most_split_units(multiprocessors), 2}, 1, k, multiprocessors);
 }
 
 std::size_t workspace_bytes(const attend_task& task, const kernel& k, int multiprocessors) {

@@ -13,13 +13,13 @@ namespace cqsa::cuda::hopper {
 constexpr int max_query_blocks = 40;
 constexpr int max_key_blocks = 88;
 
-/// A query block, its state and where its row tiles stand in the launch's order of tiles.
+/// A query block, its state and where its units stand in the launch's order of units.
 struct query_entry {
     float* acc;
     float* m;
     float* l;
     std::int32_t tokens;
-    std::int32_t first_tile; ///< row tiles of the entries before this one
+    std::int32_t first_unit; ///< units of the entries before this one
     std::int32_t fresh;
     std::int32_t reserved;
 };
@@ -46,14 +46,15 @@ struct launch_parameters {
     float scale;      ///< natural-log units: s = scale · q·k
     float scale_log2; ///< scale · log2(e)
 
-    std::int32_t row_tiles;     ///< of all query blocks, for one head
-    std::int32_t section_heads; ///< heads whose tiles are interleaved: their K and V fit in L2
-    std::int32_t whole_tiles;   ///< the first tiles are worked whole, the rest in parts
-    std::int32_t parts;         ///< parts of each of the other tiles, over the keys
-    std::int32_t items;         ///< whole_tiles + parts · (the other tiles)
+    std::int32_t cluster;       ///< CTAs of a cluster, and row tiles of a unit: 1 or 2
+    std::int32_t row_units;     ///< of all query blocks, for one head
+    std::int32_t section_heads; ///< heads whose units are interleaved: their K and V fit in L2
+    std::int32_t whole_units;   ///< the first units are worked whole, the rest in parts
+    std::int32_t parts;         ///< parts of each of the other units, over the keys
+    std::int32_t items;         ///< whole_units + parts · (the other units)
     // Zero at launch, and again at its end.
-    std::uint32_t* next_item; ///< counter of items taken, beside the first of each CTA
-    std::uint32_t* finished;  ///< CTAs that found no more
+    std::uint32_t* next_item; ///< counter of items taken, beside the first of each cluster
+    std::uint32_t* finished;  ///< clusters that found no more
     std::uint32_t* arrivals;  ///< per split tile and warp
     float4* partials;         ///< per part, thread and register quadruple
 };

@@ -4,13 +4,15 @@
 #include "codelets/attend/hopper/parameters.hpp"
 
 /// Which tile a CTA works next and which keys that tile meets. Used by the producer alone: the
-/// consumers see one flat sequence of key tiles.
+/// consumers see one flat sequence of key tiles. The CTAs of a cluster work neighbouring row tiles
+/// of one query block, a unit, and walk the same key tiles: all that any row of the unit sees.
 namespace cqsa::cuda::hopper {
 
 /// A tile of query rows of one head, or a part of it over the keys.
 struct row_tile {
     int query_block; ///< −1: there is no more work
-    int row;         ///< first row, in the block
+    int row;         ///< first row, in the block; beyond it where the unit has a tile too many
+    int last_row;    ///< of the unit
     int head;        ///< batch · heads + head
     int first;       ///< first key tile of this part
     int key_tiles;   ///< number of key tiles of this part
@@ -30,11 +32,12 @@ struct key_tile_mask {
 
 constexpr int no_edge = 1 << 29;
 
-/// The order of tiles: sections of heads whose keys and values fit in L2 together; in a section the
+/// The order of units: sections of heads whose keys and values fit in L2 together; in a section the
 /// rows with most keys first (the host sorts the blocks, rows of a block go backwards), so that the
-/// tiles left for the end are short; all heads of the section before the next row tile.
+/// units left for the end are short; all heads of the section before the next rows. `rank` is the
+/// CTA's place in its cluster.
 template<int TileRows>
-__device__ inline void decode_item(const launch_parameters& p, int item, row_tile& t) {
+__device__ inline void decode_item(const launch_parameters& p, int item, int rank, row_tile& t) {
     if (item >= p.items) {
         t.query_block = -1;
         return;
@@ -43,35 +46,40 @@ __device__ inline void decode_item(const launch_parameters& p, int item, row_til
     t.split = -1;
     t.part = 0;
     t.parts = 1;
-    int tile = item;
-    if (item >= p.whole_tiles) {
-        const int split_tiles = p.row_tiles * all_heads - p.whole_tiles;
-        t.split = (item - p.whole_tiles) % split_tiles;
-        t.part = (item - p.whole_tiles) / split_tiles;
+    int unit = item;
+    if (item >= p.whole_units) {
+        const int split_units = p.row_units * all_heads - p.whole_units;
+        const int split = (item - p.whole_units) % split_units;
+        t.split = split * p.cluster + rank;
+        t.part = (item - p.whole_units) / split_units;
         t.parts = p.parts;
-        tile = p.whole_tiles + t.split;
+        unit = p.whole_units + split;
     }
-    const int section = tile / (p.row_tiles * p.section_heads);
+    const int section = unit / (p.row_units * p.section_heads);
     const int first_head = section * p.section_heads;
     const int section_heads = min(p.section_heads, all_heads - first_head);
-    tile -= p.row_tiles * first_head;
-    t.head = first_head + tile % section_heads;
-    const int row_tile = tile / section_heads;
+    unit -= p.row_units * first_head;
+    t.head = first_head + unit % section_heads;
+    const int row_unit = unit / section_heads;
     int block = 0;
 #pragma unroll 1
-    while (block + 1 < p.query_blocks && p.queries[block + 1].first_tile <= row_tile)
+    while (block + 1 < p.query_blocks && p.queries[block + 1].first_unit <= row_unit)
         ++block;
     t.query_block = block;
-    const int block_tiles = (p.queries[block].tokens + TileRows - 1) / TileRows;
-    t.row = (block_tiles - 1 - (row_tile - p.queries[block].first_tile)) * TileRows;
+    const int unit_rows = TileRows * p.cluster;
+    const int tokens = p.queries[block].tokens;
+    const int block_units = (tokens + unit_rows - 1) / unit_rows;
+    const int first_row = (block_units - 1 - (row_unit - p.queries[block].first_unit)) * unit_rows;
+    t.row = first_row + rank * TileRows;
+    t.last_row = min(first_row + unit_rows, tokens) - 1;
 }
 
-/// The key tiles that one row tile meets, in the order of the launch's key blocks.
-template<int TileRows, int TileKeys>
+/// The key tiles that a row tile's unit meets, in the order of the launch's key blocks.
+template<int TileKeys>
 class KeyWalk {
   public:
-    __device__ KeyWalk(const launch_parameters& p, int query_block, int row)
-        : p_(p), query_block_(query_block), row_(row) {}
+    __device__ KeyWalk(const launch_parameters& p, const row_tile& tile)
+        : p_(p), query_block_(tile.query_block), row_(tile.row), last_row_(tile.last_row) {}
 
     /// Number of key tiles in all.
     __device__ int count() const {
@@ -129,16 +137,14 @@ class KeyWalk {
         const unsigned kind = pair(j);
         if (kind == 0) return 0;
         int keys = p_.key_tokens[j];
-        if (kind == causal) {
-            const int last_row = min(row_ + TileRows, p_.queries[query_block_].tokens) - 1;
-            keys = max(0, min(keys, last_row + edge_of(j) + 1));
-        }
+        if (kind == causal) keys = max(0, min(keys, last_row_ + edge_of(j) + 1));
         return (keys + TileKeys - 1) / TileKeys;
     }
 
     const launch_parameters& p_;
     int query_block_;
     int row_;
+    int last_row_;
     int block_ = 0;
     int token_ = 0;
     int end_ = 0;

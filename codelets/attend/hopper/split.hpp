@@ -7,8 +7,8 @@
 namespace cqsa::cuda::hopper {
 
 /// How the tiles of a launch are shared out over the multiprocessors.
-struct tile_split {
-    std::int64_t split_tiles = 0; ///< so many of the last tiles are worked in parts over the keys
+struct unit_split {
+    std::int64_t split_units = 0; ///< so many of the last tiles are worked in parts over the keys
     std::int64_t parts = 1;
 };
 
@@ -16,7 +16,7 @@ struct tile_split {
 constexpr std::int64_t most_parts(std::int64_t multiprocessors) {
     return 4 * multiprocessors;
 }
-constexpr std::int64_t most_split_tiles(std::int64_t multiprocessors) {
+constexpr std::int64_t most_split_units(std::int64_t multiprocessors) {
     return most_parts(multiprocessors) / 2;
 }
 
@@ -24,13 +24,13 @@ constexpr std::int64_t most_split_tiles(std::int64_t multiprocessors) {
 /// idle, is cut into the number of parts with the shortest time by this model (in key tiles): a
 /// part costs `item_overhead` beside its keys, and adding up costs `add_overhead` a part. Where
 /// another launch follows, its tiles fill the last wave, and only a launch of less than one is cut.
-inline tile_split split_uniform(std::int64_t tiles, std::int64_t key_tiles,
+inline unit_split split_uniform(std::int64_t tiles, std::int64_t key_tiles,
                                 std::int64_t multiprocessors, bool followed) {
     constexpr double item_overhead = 1.5;
     constexpr double add_overhead = 0.4;
     const std::int64_t rest = tiles % multiprocessors;
     if (rest == 0 || (followed && tiles > multiprocessors)) return {};
-    tile_split best;
+    unit_split best;
     double best_time = static_cast<double>(key_tiles) + item_overhead;
     const auto most = std::min<std::int64_t>({key_tiles, 32, 2 * multiprocessors / rest});
     for (std::int64_t parts = 2; parts <= most; ++parts) {

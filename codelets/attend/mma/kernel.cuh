@@ -289,7 +289,7 @@ __global__ void __launch_bounds__(threads, HeadDim <= 128 ? 3 : 1)
         auto& scores = reinterpret_cast<float(&)[tile_keys / 2]>(s);
         if (last < tile_keys - 1 || edge < tile_keys - 1)
             mask_scores(scores, last, edge + my_row, lane);
-        rescale(o, softmax_step<false>(scores, rows, p.scale_log2));
+        rescale(o, softmax_step(scores, rows, p.scale_log2));
         terms weights[tile_keys / 8][4];
 #pragma unroll
         for (int j = 0; j < tile_keys / 8; ++j)
