@@ -37,6 +37,7 @@ def write_safetensors(path, tensors, type_name):
                         "data_offsets": [len(data), len(data) + len(content)]}
         data += content
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the data are aligned
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
