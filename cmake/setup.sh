@@ -151,7 +151,7 @@ bundle() {
 }
 
 doctor() {
-    local nvcc gpu prefix missing
+    local nvcc gpu prefix tidy missing
     nvcc=$(find_nvcc)
     gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1 || true)
     echo "system:    $(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release), $(nproc) processors"
@@ -164,6 +164,9 @@ doctor() {
         prefix=$(find "$deps" -maxdepth 1 -name 'starpu-1.4.*-c*' 2>/dev/null | sort -V | tail -n 1)
         echo "StarPU:    ${prefix:-none: will be built into $deps}"
     fi
+    tidy=$(cmake/clang_tidy.sh path)
+    [[ -x $tidy ]] || tidy="none: the tests will have pip put it into $deps"
+    echo "analysis:  $tidy"
     if command -v dpkg-query >/dev/null; then
         missing=$(missing_packages "${build_packages[@]}" "${starpu_packages[@]}" | xargs)
         echo "to build:  ${missing:-nothing is missing}${missing:+ is missing}"
