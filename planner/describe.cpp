@@ -214,10 +214,11 @@ std::string describe(const plan& plan) {
     add_cuts(table, plan);
     add_cost(table, plan);
     std::string text = table.text();
-    if (plan.chunks > 1 && plan.chunks <= mapped_chunks && plan.queries.tokens > 0 &&
-        plan.keys.tokens > 0) {
+    if (plan.chunks > 1 && plan.queries.tokens > 0 && plan.keys.tokens > 0) {
         text += '\n';
-        text += map_of_owners(plan);
+        text += plan.chunks <= mapped_chunks ? map_of_owners(plan)
+                                             : "no map of owners: it is drawn for at most " +
+                                                   std::to_string(mapped_chunks) + " chunks\n";
     }
     return text;
 }

@@ -57,7 +57,8 @@ constexpr std::array attention_table{
         "bottom-right: key t is visible to query r when t <= r + kv-tokens - tokens, so the "
         "last query sees every key (FlashAttention); top-left is PyTorch's is_causal."},
     option_text{"Attention", "--scale", "X", "factor of the scores (default 1/sqrt(head_dim))",
-                "Any finite number."},
+                "Any finite number. Scaled scores should stay below 1e7 (f64: 1e15): beyond, their "
+                "rounding shows, and results may be NaN."},
     option_text{
         "Plan", "--device-memory", "SIZE", "use at most this on each GPU: 512MiB, 4GiB",
         "Everything but the CUDA context, whose size is reported beside it. Sizes are bytes "

@@ -65,9 +65,8 @@ void set_problem(const request& request, input_set& inputs) {
 
     const data_type out_type = request.out_type.value_or(q.type);
     if (out_type != q.type && (out_type != data_type::f32 || q.type == data_type::f64))
-        reject(fmt::format("--out-dtype: expected {}{}, but '{}' came", name_of(q.type),
-                           q.type == data_type::f64 ? " (the inputs' type)"
-                                                    : " (the inputs' type) or f32",
+        reject(fmt::format("--out-dtype: expected {} (the inputs' type){}, but '{}' came",
+                           name_of(q.type), bytes_of(q.type) == 2 ? " or f32" : "",
                            name_of(out_type)));
     inputs.problem = {.batch = q.shape[0],
                       .heads = q.shape[1],

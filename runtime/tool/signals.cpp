@@ -28,6 +28,9 @@ void on_closed_pipe(int signal) {
 }
 
 void on_bus_error(int /*signal*/) {
+    static std::atomic_flag told;
+    while (told.test_and_set())
+        ::pause(); // another thread met it first and ends the process
     constexpr std::string_view sentence =
         "cqsa: a mapped file could not be read or written: it was shortened by another program, "
         "or its disk failed.\n";
