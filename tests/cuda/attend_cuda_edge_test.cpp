@@ -130,7 +130,7 @@ TEST_P(AttendCudaEdge, MaximaThatClimbKeyByKeyStayExact) {
 }
 
 TEST_P(AttendCudaEdge, AnOddNumberOfRowTilesIsRight) {
-    // 67 tiles of 192 rows, or of 128 one more: so many that one for nothing does not count.
+    // 67 tiles of 192 rows, 101 of 128: so many that pairs are worked and one tile is for nothing.
     for (const std::int64_t tokens : {67 * 192, 101 * 128 - 5}) {
         const problem p = make_problem(tokens, 100, mask_rule::none);
         const Tensor q = random(tokens, 1);

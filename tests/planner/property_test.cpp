@@ -11,15 +11,15 @@
 namespace cqsa::test {
 namespace {
 
-bool soak() {
-    const char* set = std::getenv("CQSA_SOAK");
-    return set != nullptr && *set != '\0' && *set != '0';
+int draws() {
+    const char* soak = std::getenv("CQSA_SOAK");
+    return soak != nullptr && *soak != '\0' && *soak != '0' ? 50'000 : 1'500;
 }
 
 TEST(RandomPlans, ComputeEveryVisibleTokenPairOnceAndNoOther) {
     std::mt19937_64 random(1);
-    const int draws = soak() ? 50'000 : 1'500;
-    for (int draw = 0; draw < draws; ++draw) {
+    const int all = draws();
+    for (int draw = 0; draw < all; ++draw) {
         const plan plan = random_plan(random, 60, 60);
 
         const auto count = count_token_pairs(plan);
@@ -35,8 +35,8 @@ TEST(RandomPlans, ComputeEveryVisibleTokenPairOnceAndNoOther) {
 
 TEST(RandomPlans, KeepTheContractOfTheSteps) {
     std::mt19937_64 random(2);
-    const int draws = soak() ? 50'000 : 1'500;
-    for (int draw = 0; draw < draws; ++draw) {
+    const int all = draws();
+    for (int draw = 0; draw < all; ++draw) {
         const plan plan = random_plan(random, 5'000, 100);
 
         const plan_check check = check_steps(plan);
