@@ -170,7 +170,8 @@ void Graph::submit_attend(const step& step) {
                                       .state = {},
                                       .tokens = plan_.queries.size(block),
                                       .position = plan_.queries.begin(block),
-                                      .fresh = step.fresh[i]});
+                                      .fresh = step.fresh[i],
+                                      .row_keys = fewest_keys(plan_.queries.begin(block))});
         buffers.push_back({query_handle(block), STARPU_R});
     }
     for (std::size_t i = 0; i < step.queries.size(); ++i) {
@@ -399,6 +400,12 @@ starpu_data_handle_t Graph::block_of(std::map<std::int64_t, handle>& blocks, con
         name_handle(entry->second.get(), name, block);
     }
     return entry->second.get();
+}
+
+std::int64_t Graph::fewest_keys(std::int64_t position) const {
+    const problem& p = run_.problem;
+    if (p.mask == mask_rule::none) return p.kv_tokens;
+    return std::clamp<std::int64_t>(position + p.causal_offset() + 1, 0, p.kv_tokens);
 }
 
 starpu_data_handle_t Graph::query_handle(std::int64_t block) {

@@ -39,8 +39,8 @@ class Attention {
         for (std::int64_t t = 0; t < c.tokens; t += block) {
             const std::int64_t tokens = std::min(block, c.tokens - t);
             const state_layout layout(problem_of(c), tokens);
-            queries_.push_back(
-                {view(q_, t, c.tokens), layout.view(state), tokens, t, /*fresh=*/true});
+            queries_.push_back({view(q_, t, c.tokens), layout.view(state), tokens, t,
+                                /*fresh=*/true, row_keys(t)});
             state += layout.bytes();
         }
         const std::int64_t key_length = c.block_tokens == 0 ? c.kv_tokens : c.block_tokens;
@@ -103,6 +103,11 @@ class Attention {
     }
 
   private:
+    /// Of rows that see keys in other launches, too, as in the graph.
+    [[nodiscard]] std::int64_t row_keys(std::int64_t position) const {
+        if (c_.quorum) return position + 1;
+        return c_.launches > 1 ? c_.launches * c_.kv_tokens : 0;
+    }
     [[nodiscard]] std::int64_t bytes(std::int64_t tokens) const {
         return c_.heads * tokens * c_.head_dim * bytes_of(c_.type);
     }

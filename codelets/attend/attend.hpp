@@ -19,6 +19,9 @@ struct query_block {
     std::int64_t tokens = 0;
     std::int64_t position = 0;
     bool fresh = false; ///< the state's memory holds nothing yet: start from the empty state
+    /// Keys that each row sees in all attends of its state together, at least; 0: not known.
+    /// Kernels may round weights a little less carefully in one attend of several.
+    std::int64_t row_keys = 0;
 };
 
 /// A key/value block of a segment.

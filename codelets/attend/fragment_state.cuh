@@ -72,26 +72,28 @@ __device__ inline float2 weigh(float (&s)[N], const float (&offset)[2], float sc
     return {sum[0], sum[1]};
 }
 
-/// By what the rows' sums before a step must be multiplied; `needed` where any row of the warp
-/// must.
+/// By what the sums before a step must be multiplied, of the thread's upper and its lower row;
+/// `needed` where any upper, or any lower, row of the warp must.
 struct rescaling {
     float factor[2] = {1.F, 1.F};
-    bool needed = false;
+    bool needed[2] = {false, false};
 };
 
 template<int N>
 __device__ inline void rescale(float (&fragment)[N], const rescaling& by) {
-    if (!by.needed) return;
 #pragma unroll
-    for (int i = 0; i < N; ++i)
-        fragment[i] *= by.factor[i / 2 % 2];
+    for (int r = 0; r < 2; ++r) {
+        if (!by.needed[r]) continue;
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            if (i / 2 % 2 == r) fragment[i] *= by.factor[r];
+    }
 }
 
 /// Turns scores into weights 2^((s − max)·scale_log2) and updates the rows' state.
 template<int N>
 __device__ inline rescaling softmax_step(float (&s)[N], row_state& rows, float scale_log2) {
     rescaling before;
-    before.needed = true;
     const float max[2] = {rows.max[0], rows.max[1]};
     raise_maxima(rows.max, s);
     float offset[2];
@@ -99,6 +101,7 @@ __device__ inline rescaling softmax_step(float (&s)[N], row_state& rows, float s
     for (int r = 0; r < 2; ++r) {
         offset[r] = offset_of(rows.max[r], scale_log2);
         before.factor[r] = ptx::exp2(__fmul_rn(max[r], scale_log2) - offset[r]);
+        before.needed[r] = true;
     }
     const float2 sum = weigh(s, offset, scale_log2);
     rows.sum[0] = fmaf(rows.sum[0], before.factor[0], sum.x);
@@ -106,21 +109,37 @@ __device__ inline rescaling softmax_step(float (&s)[N], row_state& rows, float s
     return before;
 }
 
-/// The same, but the offset follows a row's maximum only when weights would exceed 2^8 otherwise,
-/// so that after the first keys almost nothing is rescaled (Zadouri et al., FlashAttention-4).
-/// Weights above 1 are as exact in 16 bit as those below, and far from the largest number.
+/// By how much (base 2) a row's maximum may pass the offset of a lazy step, for a tile of `keys`
+/// keys; `row_keys`: those of its rows in all launches, where known. A weight of 1, that of a
+/// maximum which is the offset, is not rounded in 16 bit, others are, and in few steps the largest
+/// weights tell. With these bounds of at most 1 the error is that of kernels that always follow the
+/// maximum (bench/peers/errors.py); with 8 it is 3 % more among 4096 keys. One launch of many would
+/// climb to the maximum anew, so it follows only where that tells.
+template<int KeyTile>
+__device__ inline float slack_for(int keys, int row_keys) {
+    constexpr int many_keys = 1 << 15;
+    constexpr int many_steps = 200;
+    if (row_keys > max(keys, many_keys)) return 8.F;
+    const auto steps = static_cast<float>(max(keys, row_keys)) / KeyTile;
+    return fminf(fmaxf(steps / many_steps, 0.125F), 1.F);
+}
+
+/// The same, but the offset follows the maximum only when one of the warp's upper, or lower, rows
+/// has passed it by more than the slack, so that after the first keys little is rescaled (Zadouri
+/// et al., FlashAttention-4). Weights of up to 2^8 are far from the largest number in 16 bit.
 template<int N>
-__device__ inline rescaling softmax_step_lazy(float (&s)[N], row_state& rows, float scale_log2) {
-    constexpr float slack = 8.F;
+__device__ inline rescaling softmax_step_lazy(float (&s)[N], row_state& rows, float scale_log2,
+                                              float slack) {
     rescaling before;
     raise_maxima(rows.max, s);
-    const bool moved[2] = {fmaf(rows.max[0], scale_log2, -rows.offset[0]) > slack,
-                           fmaf(rows.max[1], scale_log2, -rows.offset[1]) > slack};
-    if (__any_sync(0xFFFFFFFF, moved[0] || moved[1])) {
-        before.needed = true;
+    const float passed[2] = {fmaf(rows.max[0], scale_log2, -rows.offset[0]),
+                             fmaf(rows.max[1], scale_log2, -rows.offset[1])};
+    if (__any_sync(0xFFFFFFFF, fmaxf(passed[0], passed[1]) > slack)) {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const float offset = moved[r] ? offset_of(rows.max[r], scale_log2) : rows.offset[r];
+            before.needed[r] = __any_sync(0xFFFFFFFF, passed[r] > slack);
+            const bool moves = before.needed[r] && passed[r] > 0;
+            const float offset = moves ? offset_of(rows.max[r], scale_log2) : rows.offset[r];
             before.factor[r] = ptx::exp2(rows.offset[r] - offset);
             rows.offset[r] = offset;
             rows.sum[r] *= before.factor[r];
@@ -136,9 +155,9 @@ __device__ inline rescaling softmax_step_lazy(float (&s)[N], row_state& rows, fl
 template<int N>
 __device__ inline void settle(float (&o)[N], row_state& rows, float scale_log2) {
     rescaling by;
-    by.needed = true;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
+        by.needed[r] = true;
         by.factor[r] = ptx::exp2(rows.offset[r] - offset_of(rows.max[r], scale_log2));
         rows.sum[r] *= by.factor[r];
     }

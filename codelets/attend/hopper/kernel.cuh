@@ -427,6 +427,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
     std::uint32_t weights[Shape::key_tile / 4];
     float o[Shape::head_dim / 2];
     row_state rows;
+    float slack; // of the tile's rows
 
     const auto place = [&](const row_tile& tile) {
         const query_entry& block = p.queries[tile.query_block];
@@ -448,14 +449,21 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         mask_scores(s, visible.keys - 1, visible.edge + row_of(thread), thread % 32);
     };
 
+    // The parts of a tile count as the whole.
+    const auto slack_of = [&](const row_tile& tile) {
+        const int parts = tile.split < 0 ? 1 : p.parts;
+        return slack_for<Shape::key_tile>((tile.key_tiles + 1) * Shape::key_tile * parts,
+                                          p.queries[tile.query_block].row_keys);
+    };
     const auto weigh_scores = [&] {
         if constexpr (Shape::lazy) {
-            return softmax_step_lazy(s, rows, p.scale_log2);
+            return softmax_step_lazy(s, rows, p.scale_log2, slack);
         } else {
             rescaling before = softmax_step(s, rows, p.scale_log2);
-            if constexpr (Shape::rescale_when_needed)
-                before.needed =
-                    __any_sync(0xFFFFFFFF, before.factor[0] != 1.F || before.factor[1] != 1.F);
+            if constexpr (Shape::rescale_when_needed) {
+                before.needed[0] = __any_sync(0xFFFFFFFF, before.factor[0] != 1.F);
+                before.needed[1] = __any_sync(0xFFFFFFFF, before.factor[1] != 1.F);
+            }
             return before;
         }
     };
@@ -464,6 +472,7 @@ __device__ inline void consume(const launch_parameters& p, shared_memory<Shape>&
         ptx::barrier_wait(&shared.tile_full[tile_slot.slot()], tile_slot.parity());
         if (shared.tiles[tile_slot.slot()].query_block < 0) break;
         int left = shared.tiles[tile_slot.slot()].key_tiles;
+        slack = slack_of(shared.tiles[tile_slot.slot()]);
         clear(o);
         rows = {};
         if constexpr (Shape::state_first) {

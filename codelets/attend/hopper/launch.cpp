@@ -251,7 +251,8 @@ void launch(const attend_task& task, const kernel& k, const part_of_task& part,
                         .tokens = static_cast<std::int32_t>(q.tokens),
                         .first_unit = static_cast<std::int32_t>(units),
                         .fresh = q.fresh && part.first_key == 0,
-                        .reserved = 0};
+                        .row_keys = static_cast<std::int32_t>(std::min<std::int64_t>(
+                            q.row_keys, std::numeric_limits<std::int32_t>::max()))};
         p.query_position[i] = static_cast<std::uint32_t>(q.position + task.causal_offset);
         units += (q.tokens + unit_rows - 1) / unit_rows;
         std::ranges::fill(p.pairs[i], 0U);

@@ -21,7 +21,7 @@ struct query_entry {
     std::int32_t tokens;
     std::int32_t first_unit; ///< units of the entries before this one
     std::int32_t fresh;
-    std::int32_t reserved;
+    std::int32_t row_keys; ///< that each row sees in all its attends, at least; 0: not known
 };
 
 struct launch_parameters {
