@@ -2,10 +2,12 @@
 #include "codelets/block_data.hpp"
 
 #include "codelets/block_pool.hpp"
+#include "codelets/staged_copies.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <tuple>
 
 namespace cqsa {
 namespace {
@@ -179,15 +181,40 @@ struct copy_axis {
     std::int64_t to_stride;
 };
 
+// How StarPU wants a copy to be made: in the order of a CUDA stream, or as it knows itself.
+struct channel {
+    void* stream = nullptr; ///< cudaStream_t
+    void* async = nullptr;  ///< StarPU's
+};
+
 struct copy_ends {
     std::uintptr_t from;
     unsigned from_node;
     std::uintptr_t to;
     unsigned to_node;
-    void* async;
+    channel by;
     const HostPieces* pieces;
     std::uintptr_t copy_ends::*host; ///< the end that is cut, if pieces is not null
 };
+
+// Copies `rows` rows of `bytes` bytes. Not 0: the copy is under way.
+int copy_rows(const copy_ends& ends, std::int64_t bytes, std::int64_t rows,
+              std::int64_t from_stride, std::int64_t to_stride) {
+#ifdef CQSA_WITH_CUDA
+    if (ends.by.stream != nullptr) {
+        return starpu_cuda_copy2d_async_sync(
+            reinterpret_cast<void*>(ends.from), ends.from_node, reinterpret_cast<void*>(ends.to),
+            ends.to_node, static_cast<size_t>(bytes), static_cast<size_t>(rows),
+            static_cast<size_t>(from_stride), static_cast<size_t>(to_stride),
+            static_cast<cudaStream_t>(ends.by.stream),
+            ends.host == &copy_ends::from ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost);
+    }
+#endif
+    return starpu_interface_copy2d(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
+                                   static_cast<size_t>(bytes), static_cast<size_t>(rows),
+                                   static_cast<size_t>(from_stride), static_cast<size_t>(to_stride),
+                                   ends.by.async);
+}
 
 // Copies `bytes` contiguous bytes, piece by piece.
 int copy_run(copy_ends ends, std::int64_t bytes) {
@@ -197,9 +224,7 @@ int copy_run(copy_ends ends, std::int64_t bytes) {
                               ? bytes
                               : static_cast<std::int64_t>(ends.pieces->uncut_bytes(
                                     ends.*ends.host, static_cast<std::size_t>(bytes)));
-        if (starpu_interface_copy(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node, part,
-                                  ends.async) != 0)
-            result = -EAGAIN;
+        if (copy_rows(ends, part, 1, part, part) != 0) result = -EAGAIN;
         ends.from += static_cast<std::uintptr_t>(part);
         ends.to += static_cast<std::uintptr_t>(part);
         bytes -= part;
@@ -214,17 +239,15 @@ bool is_uncut(const copy_ends& ends, std::int64_t run_bytes, const copy_axis& ax
     return ends.pieces->uncut_bytes(ends.*ends.host, bytes) == bytes;
 }
 
-// Copies runs of `run_bytes` over `count` axes, outermost first. StarPU gets a 1-D or 2-D copy for
-// each index of the axes outside those.
+// Copies runs of `run_bytes` over `count` axes, outermost first: by one copy for each index of the
+// axes outside what a 2-D copy takes.
 int copy_axes(const copy_ends& ends, std::int64_t run_bytes, const copy_axis* axes, int count) {
     if (count == 0) return copy_run(ends, run_bytes);
     const copy_axis& outer = axes[0];
     // A stride below the run is a broadcast axis (stride 0), which a 2-D copy cannot express.
     if (count == 1 && outer.from_stride >= run_bytes && outer.to_stride >= run_bytes &&
         is_uncut(ends, run_bytes, outer)) {
-        return starpu_interface_copy2d(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
-                                       run_bytes, outer.extent, outer.from_stride, outer.to_stride,
-                                       ends.async);
+        return copy_rows(ends, run_bytes, outer.extent, outer.from_stride, outer.to_stride);
     }
     int result = 0;
     for (std::int64_t i = 0; i < outer.extent; ++i) {
@@ -237,7 +260,7 @@ int copy_axes(const copy_ends& ends, std::int64_t run_bytes, const copy_axis* ax
 }
 
 int copy_part(const block_part& from, unsigned from_node, const block_part& to, unsigned to_node,
-              const std::uint8_t (&order)[3], const HostPieces* pieces, void* async) {
+              const std::uint8_t (&order)[3], const HostPieces* pieces, const channel& by) {
     copy_axis axes[4];
     int count = 0;
     for (const std::uint8_t axis : order) {
@@ -263,37 +286,82 @@ int copy_part(const block_part& from, unsigned from_node, const block_part& to, 
                          from_node,
                          reinterpret_cast<std::uintptr_t>(to.data),
                          to_node,
-                         async,
+                         by,
                          pieces,
                          from_host ? &copy_ends::from : &copy_ends::to};
     return copy_axes(ends, run_bytes, axes, count);
 }
 
+// Whether the copy was left to `staged`.
+bool stage(const traffic& counters, const block_part& host, const std::uint8_t (&order)[3],
+           void* device, bool to_device, const channel& by) {
+#ifdef CQSA_WITH_CUDA
+    if (counters.staged == nullptr || by.stream == nullptr) return false;
+    host_array array{.data = static_cast<std::byte*>(host.data), .run_bytes = host.row_bytes};
+    for (int level = 2, free = 2; level >= 0; --level) {
+        const std::int64_t extent = host.extents[order[level]];
+        const std::int64_t stride = host.strides[order[level]];
+        if (free == 2 && stride == array.run_bytes)
+            array.run_bytes *= extent;
+        else if (extent > 1)
+            array.axes[free--] = {extent, stride};
+    }
+    const auto address = reinterpret_cast<std::uintptr_t>(array.data);
+    if (counters.pieces != nullptr && counters.pieces->piece_of(address) < counters.pieces->count())
+        return false;
+    if (StagedCopies::is_page_locked(array.data) && StagedCopies::is_page_locked(array.last_byte()))
+        return false;
+    return counters.staged->enqueue(to_device ? StagedCopies::direction::to_device
+                                              : StagedCopies::direction::to_host,
+                                    array, device, by.stream);
+#else
+    std::ignore = std::tie(counters, host, order, device, to_device, by);
+    return false;
+#endif
+}
+
 int copy_block(void* source, unsigned source_node, void* target, unsigned target_node,
-               void* async) {
+               const channel& by) {
     const block_data& from = as_block(source);
     const block_data& to = as_block(target);
     const bool from_host = starpu_node_get_kind(source_node) == STARPU_CPU_RAM;
     const bool to_host = starpu_node_get_kind(target_node) == STARPU_CPU_RAM;
-    // Copies in host memory and between devices need no cut.
-    const HostPieces* pieces =
-        from.counters != nullptr && from_host != to_host ? from.counters->pieces : nullptr;
+    traffic* counters = from_host != to_host ? from.counters : nullptr;
     int result = 0;
     for (int p = 0; p < from.parts; ++p) {
-        if (copy_part(from.part[p], source_node, to.part[p], target_node, from.order[p], pieces,
-                      async) != 0)
+        const block_part& host = from_host ? from.part[p] : to.part[p];
+        void* const device = from_host ? to.part[p].data : from.part[p].data;
+        // Copies in host memory and between devices need no cut.
+        const HostPieces* pieces = counters != nullptr ? counters->pieces : nullptr;
+        const bool staged =
+            counters != nullptr && stage(*counters, host, from.order[p], device, from_host, by);
+        if (staged || copy_part(from.part[p], source_node, to.part[p], target_node, from.order[p],
+                                pieces, by) != 0)
             result = -EAGAIN;
-        if (traffic* counters = from.counters) {
-            if (from_host && !to_host) counters->h2d_bytes += from.part[p].bytes();
-            if (!from_host && to_host) counters->d2h_bytes += from.part[p].bytes();
-        }
+        if (counters != nullptr)
+            (from_host ? counters->h2d_bytes : counters->d2h_bytes) += from.part[p].bytes();
     }
     return result;
 }
 
+int copy_any(void* source, unsigned source_node, void* target, unsigned target_node, void* async) {
+    return copy_block(source, source_node, target, target_node, {.async = async});
+}
+
+#ifdef CQSA_WITH_CUDA
+int copy_on_stream(void* source, unsigned source_node, void* target, unsigned target_node,
+                   cudaStream_t stream) {
+    return copy_block(source, source_node, target, target_node, {.stream = stream});
+}
+#endif
+
 starpu_data_copy_methods copy_methods() {
     starpu_data_copy_methods methods{};
-    methods.any_to_any = copy_block;
+    methods.any_to_any = copy_any;
+#ifdef CQSA_WITH_CUDA
+    methods.ram_to_cuda_async = copy_on_stream;
+    methods.cuda_to_ram_async = copy_on_stream;
+#endif
     return methods;
 }
 

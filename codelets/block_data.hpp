@@ -12,12 +12,16 @@
 
 namespace cqsa {
 
+class StagedCopies;
+
 /// Transfers between host and device memory for one run.
 struct traffic {
     std::atomic<std::int64_t> h2d_bytes{0};
     std::atomic<std::int64_t> d2h_bytes{0};
-    const HostPieces* pieces =
-        nullptr; ///< where copies of the caller's arrays are cut; null: nowhere
+    /// Where copies of the caller's arrays are cut; null: nowhere.
+    const HostPieces* pieces = nullptr;
+    /// What copies arrays of the caller's that are neither page-locked nor in pieces; null: StarPU.
+    StagedCopies* staged = nullptr;
 };
 
 /// Memory that StarPU holds for blocks, process-wide as StarPU is: in main memory for temporaries

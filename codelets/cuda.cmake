@@ -4,7 +4,8 @@
 target_link_libraries(cqsa_codelets PRIVATE CUDA::cudart)
 target_sources(cqsa_codelets PRIVATE
     attend/cuda.cpp
-    attend/hopper/launch.cpp)
+    attend/hopper/launch.cpp
+    staged_copies.cpp)
 # A simulated GPU (tests/simulated_gpu) has its own.
 set_source_files_properties(attend/cuda.cpp attend/hopper/launch.cpp
     PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

@@ -144,6 +144,7 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     if ((arranged.where & STARPU_CUDA) != 0) {
         pinned = std::make_unique<PinnedMemory>(given, arranged.plan);
         run->moved.pieces = &pinned->pieces();
+        run->moved.staged = pinned->staged_copies();
         pinned->wait_for_first_steps();
     }
     auto graph = std::make_unique<Graph>(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/pinned_memory.hpp"
 
+#include "codelets/staged_copies.hpp"
 #include "planner/step_stream.hpp"
 #include "runtime/anonymous_memory.hpp"
 
@@ -35,12 +36,10 @@ void unlock_pages(void* begin) {
     cudaHostUnregister(begin);
 }
 bool is_locked(const void* address) {
-    cudaPointerAttributes attributes{};
-    if (cudaPointerGetAttributes(&attributes, address) != cudaSuccess) {
-        cudaGetLastError();
-        return false;
-    }
-    return attributes.type != cudaMemoryTypeUnregistered;
+    return StagedCopies::is_page_locked(address);
+}
+std::shared_ptr<StagedCopies> make_staged_copies() {
+    return std::make_shared<StagedCopies>();
 }
 #else
 bool lock_pages(HostPieces::range /*memory*/) {
@@ -49,6 +48,9 @@ bool lock_pages(HostPieces::range /*memory*/) {
 void unlock_pages(void* /*begin*/) {}
 bool is_locked(const void* /*address*/) {
     return true;
+}
+std::shared_ptr<StagedCopies> make_staged_copies() {
+    return nullptr;
 }
 #endif
 
@@ -87,8 +89,9 @@ HostPieces pieces_of(const operands& given) {
 } // namespace
 
 PinnedMemory::PinnedMemory(const operands& given, const plan& followed)
-    : given_(given), plan_(followed), pieces_(pieces_of(given)), tried_(pieces_.count()),
-      untried_(pieces_.count()), thread_([this](const std::stop_token& stop) { pin(stop); }) {}
+    : given_(given), plan_(followed), pieces_(pieces_of(given)), staged_(make_staged_copies()),
+      tried_(pieces_.count()), untried_(pieces_.count()),
+      thread_([this](const std::stop_token& stop) { pin(stop); }) {}
 
 PinnedMemory::~PinnedMemory() {
     thread_.request_stop();

@@ -201,7 +201,10 @@ double copy_rows(void* to, std::size_t to_pitch, const void* from, std::size_t f
         const double rate = pinned ? s.bus_bytes_per_second : s.pageable_bytes_per_second;
         occupy(on, target >= 0 ? d.h2d : d.d2h, s.copy_seconds + static_cast<double>(bytes) / rate);
         (target >= 0 ? a.moved.h2d_bytes : a.moved.d2h_bytes) += bytes;
-        if (!pinned) wait = on.done;
+        if (!pinned) {
+            wait = on.done;
+            a.moved.pageable_bytes += bytes;
+        }
     }
     if (s.computes) {
         for (std::size_t row = 0; row < rows; ++row) {
@@ -543,6 +546,16 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t of, unsigned /*flags*/) {
     stream& on = stream_of(handle);
     on.done = std::max(on.done, reinterpret_cast<event*>(of)->done);
+    return cudaSuccess;
+}
+
+// At once, as copies are made at once, too; what comes after it on the stream waits as long as it
+// took.
+cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* argument) {
+    const double start = now();
+    function(argument);
+    stream& on = stream_of(handle);
+    on.done = std::max(start, on.done) + now() - start;
     return cudaSuccess;
 }
 

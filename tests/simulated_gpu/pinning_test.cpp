@@ -25,6 +25,7 @@ constexpr std::array<std::int64_t, 4> shape{1, heads, tokens, dim};
 class Pinning : public ::testing::Test {
   protected:
     Pinning() { simulated::current().computes = false; }
+    ~Pinning() override { simulated::current().computes = true; }
 
     // Q, K, V at these offsets (in elements) of one array.
     attend_report run(std::uint16_t* base, const std::array<std::int64_t, 3>& offsets,

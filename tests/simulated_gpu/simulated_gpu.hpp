@@ -44,10 +44,11 @@ std::int64_t used_bytes(int device);
 std::int64_t peak_bytes(int device);
 void reset_peaks();
 
-/// Bytes copied to and from devices.
+/// Bytes copied to and from devices, and of these what was not page-locked.
 struct copied {
     std::int64_t h2d_bytes = 0;
     std::int64_t d2h_bytes = 0;
+    std::int64_t pageable_bytes = 0;
 };
 copied copied_bytes();
 
