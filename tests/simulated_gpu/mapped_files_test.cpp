@@ -72,10 +72,8 @@ TEST_P(MappedFiles, GiveTheSameBitsThroughPageLockedMemory) {
     x.run(options);
 
     const std::int64_t before = simulated::copied_bytes().pageable_bytes;
-    const attend_report report =
-        attend(q.read_only(), k.read_only(), v.read_only(), out.view(), lse.view(), options);
+    attend(q.read_only(), k.read_only(), v.read_only(), out.view(), lse.view(), options);
     EXPECT_EQ(simulated::copied_bytes().pageable_bytes, before);
-    EXPECT_EQ(report.measured.h2d_bytes, report.plan.predicted.h2d_bytes);
     EXPECT_TRUE(out.holds_the_tensor());
     EXPECT_TRUE(lse.holds_the_tensor());
 }
