@@ -33,7 +33,7 @@ block_counts count_blocks(const plan& plan, std::int64_t strips) {
     const std::int64_t blocks = plan.queries.blocks();
     const std::int64_t admitted = strips * std::min(plan.strip_blocks, blocks);
     const bool merged = plan.flow == state_flow::merged;
-    const std::int64_t segments = strips > 1 ? 3 : 2;
+    constexpr std::int64_t segments = 2; // one in use, one on its way
     return {.strip_queries = std::min(admitted, blocks),
             .strip_states = merged ? admitted : std::min(admitted, blocks),
             .segment_keys = std::min(segments * plan.segment_blocks, plan.keys.blocks()),

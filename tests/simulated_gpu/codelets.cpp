@@ -6,6 +6,7 @@
 #include "planner/visibility.hpp"
 #include "tests/simulated_gpu/simulated_gpu.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -33,6 +34,16 @@ double visible_pairs_of(const attend_task& task) {
 
 double state_bytes(data_type type, std::int64_t rows, std::int64_t head_dim) {
     return static_cast<double>(rows * (head_dim + 2) * bytes_of(state_type(type)));
+}
+
+// What tiles, of 192 rows on 132 multiprocessors, take beside their products: they read and write
+// their states.
+double tile_end_seconds(const attend_task& task) {
+    std::int64_t tiles = 0;
+    for (const query_block& query : task.queries)
+        tiles += task.batch * task.heads * ((query.tokens + 191) / 192);
+    return std::max(1.0, static_cast<double>(tiles) / 132) * simulated::current().tile_seconds *
+           static_cast<double>(task.head_dim) / 64;
 }
 
 } // namespace
@@ -64,8 +75,8 @@ void attend(const attend_task& task, std::span<std::byte> /*workspace*/, void* s
     }
     const double flops =
         4 * visible_pairs_of(task) * static_cast<double>(task.batch * task.heads * task.head_dim);
-    // Reading and writing states hides behind the products.
-    simulated::enqueue_kernel(stream, flops / simulated::current().attend_flops_per_second);
+    simulated::enqueue_kernel(stream, flops / simulated::current().attend_flops_per_second +
+                                          tile_end_seconds(task));
 }
 
 void merge(const merge_task& task, void* stream) {

@@ -95,6 +95,7 @@ settings read_settings() {
     if (text == nullptr) return result;
     const std::map<std::string, double*> rates{
         {"attend_flops_per_second", &result.attend_flops_per_second},
+        {"tile_seconds", &result.tile_seconds},
         {"memory_bytes_per_second", &result.memory_bytes_per_second},
         {"launch_seconds", &result.launch_seconds},
         {"bus_bytes_per_second", &result.bus_bytes_per_second},

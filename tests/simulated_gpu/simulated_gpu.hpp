@@ -21,6 +21,7 @@ struct settings {
     bool computes = true;
     // Measured on an H100 (driver 580, PCIe 5).
     double attend_flops_per_second = 520e12;
+    double tile_seconds = 3.2e-6; ///< what a tile of head_dim 64 takes beside its products
     double memory_bytes_per_second = 2.5e12;
     double launch_seconds = 5e-6;
     double bus_bytes_per_second = 55.5e9; ///< each way, pinned host memory
