@@ -150,7 +150,8 @@ void add_cost(Table& table, const plan& plan) {
     } else {
         table.row("host memory", bytes_for_people(cost.host_bytes));
     }
-    table.row("predicted time", duration(cost.seconds));
+    const char* rates = plan.measured_rates ? "" : ", if rates are as assumed (see calibrate)";
+    table.row("predicted time", duration(cost.seconds) + rates);
 }
 
 std::string map_of_owners(const plan& plan) {

@@ -11,6 +11,7 @@ namespace cqsa {
 
 /// What a processor achieves, measured or assumed.
 struct rates {
+    bool measured = false;              ///< on this machine, rather than assumed for its kind
     double attend_flops_per_second = 0; ///< of a large attend task
     double merge_bytes_per_second = 0;  ///< memory read and written by merge and finalize
     double task_seconds = 0;            ///< fixed cost of a task

@@ -300,6 +300,7 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
         chosen.tasks * chosen.segment_blocks <= quickly_simulated_keys) {
         chosen.predicted = predict_by_simulation(chosen, machine, best.work);
     }
+    chosen.measured_rates = rates.measured;
     return chosen;
 }
 

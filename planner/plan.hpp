@@ -101,6 +101,7 @@ struct plan {
     std::int64_t tasks = 0;          ///< attend steps
     std::int64_t merges = 0;         ///< merge steps
     cost predicted;
+    bool measured_rates = false; ///< `predicted` follows from rates measured on this machine
 };
 
 } // namespace cqsa

@@ -201,6 +201,7 @@ void use_stored_rates(rates& assumed, std::string_view processor, const problem&
     if (nearest == nullptr) return;
     for (const auto& [name, field] : fields)
         assumed.*field = nearest->rates.*field;
+    assumed.measured = true;
     if (threads > 0) {
         const double more = static_cast<double>(threads) / nearest->threads;
         assumed.attend_flops_per_second *= more;

@@ -50,6 +50,8 @@ std::string counted(std::int64_t count, const char* noun) {
 } // namespace
 
 json json_of(const plan& plan) {
+    json predicted = json_of_cost(plan.predicted);
+    predicted["rates"] = plan.measured_rates ? "measured" : "assumed";
     return {{"schema", 1},
             {"version", CQSA_VERSION},
             {"problem", json_of_problem(plan.problem)},
@@ -63,7 +65,7 @@ json json_of(const plan& plan) {
               {"segment_tokens", segment_tokens(plan)},
               {"tasks", plan.tasks},
               {"merges", plan.merges}}},
-            {"predicted", json_of_cost(plan.predicted)}};
+            {"predicted", predicted}};
 }
 
 json json_of(const attend_report& report, const std::optional<verification>& verified) {

@@ -28,6 +28,7 @@ TEST(Describe, ShowsACausalDivisionInATableAndAMap) {
                       .flops = 8.42e11,
                       .h2d_bytes = std::int64_t{3} << 30,
                       .d2h_bytes = 1'000};
+    plan.measured_rates = true;
 
     EXPECT_EQ(describe(plan), R"(queries         1 x 8 heads x 28 672 tokens x 64, bf16
 keys            2 heads x 28 672 tokens

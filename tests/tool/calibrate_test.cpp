@@ -24,6 +24,7 @@ TEST(calibrate, is_what_plans_and_doctor_go_by) {
     const json stored = json::parse(read_file(cpu.at("path"))).at("rates");
     const json read = json::parse(run_tool(words("doctor --json -"), home).out).at("rates").at(0);
     const process_result planned = run_tool(plan, home);
+    const process_result assumed = run_tool(words("plan --random 1,1,1000,64"), home);
     const process_result doctor = run_tool({"doctor"}, home);
 
     EXPECT_EQ(rates.at("dtype"), "f16");
@@ -32,6 +33,9 @@ TEST(calibrate, is_what_plans_and_doctor_go_by) {
     ASSERT_EQ(stored.size(), 1U);
     EXPECT_EQ(rates.at("attend_flops_per_second"), stored.at(0).at("attend_flops_per_second"));
     const json predicted = json::parse(planned.out).at("predicted");
+    EXPECT_EQ(predicted.at("rates"), "measured");
+    EXPECT_NE(assumed.out.find("if rates are as assumed (see calibrate)"), std::string::npos)
+        << assumed.out;
     const double flops_per_second = rates.at("attend_flops_per_second");
     const double expected = predicted.at("flops").get<double>() / flops_per_second;
     EXPECT_NEAR(predicted.at("seconds").get<double>() / expected, 1, 0.05);
