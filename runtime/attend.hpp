@@ -102,7 +102,8 @@ struct attend_report {
 /// If StarPU already runs it is used as it is and left running; otherwise it is started for the
 /// call, with the environment's STARPU_* variables honoured.
 /// Throws Error: bad_input (an operand is not as above), usage (an option makes no sense),
-/// does_not_fit (with the number of bytes missing), device, stopped.
+/// does_not_fit (with the number of bytes missing), device, stopped, failure (the trace's folder
+/// cannot be made).
 attend_report attend(const tensor& q, const tensor& k, const tensor& v, const mutable_tensor& out,
                      const mutable_tensor& lse, const attend_options& options = {});
 

@@ -94,8 +94,8 @@ std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_setti
         std::error_code failure;
         std::filesystem::create_directories(settings.trace_directory, failure);
         if (failure) {
-            throw Error(error_code::usage, "trace_directory: " + settings.trace_directory +
-                                               " cannot be made: " + failure.message());
+            throw Error(error_code::failure, "trace_directory: " + settings.trace_directory +
+                                                 " cannot be made: " + failure.message());
         }
         starpu_fxt_autostart_profiling(0);
     }

@@ -4,9 +4,12 @@
 #include "runtime/tool/signals.hpp"
 #include "runtime/tool/streams.hpp"
 
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -17,6 +20,17 @@ int fail(int code, const std::string& sentence) {
     std::fprintf(stderr, "cqsa: %s%s\n", cqsa::files::printable(sentence, 2000).c_str(),
                  end.c_str());
     return code;
+}
+
+/// The library names fields of its options, people know those of the command line.
+std::string with_options(const std::string& sentence) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 3> names{
+        {{"workers: ", "--workers: "},
+         {"trace_directory: ", "--trace: "},
+         {"scale: ", "--scale: "}}};
+    for (const auto& [field, option] : names)
+        if (sentence.starts_with(field)) return std::string(option) + sentence.substr(field.size());
+    return sentence;
 }
 
 void run(int argc, char** argv) {
@@ -52,7 +66,7 @@ int main(int argc, char** argv) {
         if (error.code() == cqsa::error_code::stopped && GracefulStop::requested() != 0)
             return fail(128 + GracefulStop::requested(),
                         "stopped on request; outputs are as they were");
-        return fail(static_cast<int>(error.code()), error.what());
+        return fail(static_cast<int>(error.code()), with_options(error.what()));
     } catch (const std::bad_alloc&) {
         return fail(1, "the system refuses more main memory");
     } catch (const std::exception& error) {

@@ -57,6 +57,18 @@ TEST(failure, wrong_results_are_not_written) {
     expect_untouched(folder);
 }
 
+TEST(failure, a_trace_that_cannot_be_kept_is_named_by_its_option) {
+    const TemporaryFolder folder;
+    write_file(folder.file("file"), "");
+    const std::string trace = folder.file("file") + "/trace";
+
+    const process_result result =
+        run_tool({"attend", "--random", "1,1,64,8", "--verify", "8", "--trace", trace});
+
+    EXPECT_EQ(result.code, 1);
+    EXPECT_EQ(last_line(result), "cqsa: --trace: " + trace + " cannot be made: Not a directory.\n");
+}
+
 TEST(failure, errors_of_the_library_become_exit_codes) {
     for (const auto& [fault, code, sentence] :
          {std::tuple{"device", 5, "cqsa: the device was lost.\n"},
