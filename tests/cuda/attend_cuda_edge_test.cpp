@@ -5,7 +5,7 @@
 
 #include <cmath>
 #include <limits>
-#include <string>
+#include <ostream>
 
 namespace cqsa {
 namespace {
@@ -17,6 +17,10 @@ struct edge_case {
     data_type type;
     std::int64_t head_dim;
 };
+
+std::ostream& operator<<(std::ostream& out, const edge_case& tested) {
+    return out << name_of(tested.type) << "_d" << tested.head_dim;
+}
 
 class AttendCudaEdge : public test::GpuTest<::testing::TestWithParam<edge_case>> {
   protected:
@@ -281,9 +285,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(edge_case{data_type::f16, 64}, edge_case{data_type::bf16, 64},
                       edge_case{data_type::f32, 64}, edge_case{data_type::f16, 128},
                       edge_case{data_type::bf16, 128}, edge_case{data_type::f16, 256}),
-    [](const auto& x) {
-        return std::string(name_of(x.param.type)) + "_d" + std::to_string(x.param.head_dim);
-    });
+    [](const auto& tested) { return ::testing::PrintToString(tested.param); });
 
 class AttendCudaSupport : public test::GpuTest<> {};
 
