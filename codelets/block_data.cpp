@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <tuple>
+#include <limits>
 
 namespace cqsa {
 namespace {
@@ -197,18 +197,35 @@ struct copy_ends {
     std::uintptr_t copy_ends::*host; ///< the end that is cut, if pieces is not null
 };
 
-// Copies `rows` rows of `bytes` bytes. Not 0: the copy is under way.
+#ifdef CQSA_WITH_CUDA
+cudaMemcpyKind direction_of(const copy_ends& ends) {
+    return ends.host == &copy_ends::from ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost;
+}
+#endif
+
+// Copies contiguous bytes. Not 0: the copy is under way.
+int copy_bytes(const copy_ends& ends, std::int64_t bytes) {
+#ifdef CQSA_WITH_CUDA
+    if (ends.by.stream != nullptr)
+        return starpu_cuda_copy_async_sync(
+            reinterpret_cast<void*>(ends.from), ends.from_node, reinterpret_cast<void*>(ends.to),
+            ends.to_node, static_cast<size_t>(bytes), static_cast<cudaStream_t>(ends.by.stream),
+            direction_of(ends));
+#endif
+    return starpu_interface_copy(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
+                                 static_cast<size_t>(bytes), ends.by.async);
+}
+
+// Copies `rows` rows of `bytes` bytes.
 int copy_rows(const copy_ends& ends, std::int64_t bytes, std::int64_t rows,
               std::int64_t from_stride, std::int64_t to_stride) {
 #ifdef CQSA_WITH_CUDA
-    if (ends.by.stream != nullptr) {
+    if (ends.by.stream != nullptr)
         return starpu_cuda_copy2d_async_sync(
             reinterpret_cast<void*>(ends.from), ends.from_node, reinterpret_cast<void*>(ends.to),
             ends.to_node, static_cast<size_t>(bytes), static_cast<size_t>(rows),
             static_cast<size_t>(from_stride), static_cast<size_t>(to_stride),
-            static_cast<cudaStream_t>(ends.by.stream),
-            ends.host == &copy_ends::from ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost);
-    }
+            static_cast<cudaStream_t>(ends.by.stream), direction_of(ends));
 #endif
     return starpu_interface_copy2d(ends.from, 0, ends.from_node, ends.to, 0, ends.to_node,
                                    static_cast<size_t>(bytes), static_cast<size_t>(rows),
@@ -224,7 +241,7 @@ int copy_run(copy_ends ends, std::int64_t bytes) {
                               ? bytes
                               : static_cast<std::int64_t>(ends.pieces->uncut_bytes(
                                     ends.*ends.host, static_cast<std::size_t>(bytes)));
-        if (copy_rows(ends, part, 1, part, part) != 0) result = -EAGAIN;
+        if (copy_bytes(ends, part) != 0) result = -EAGAIN;
         ends.from += static_cast<std::uintptr_t>(part);
         ends.to += static_cast<std::uintptr_t>(part);
         bytes -= part;
@@ -244,8 +261,11 @@ bool is_uncut(const copy_ends& ends, std::int64_t run_bytes, const copy_axis& ax
 int copy_axes(const copy_ends& ends, std::int64_t run_bytes, const copy_axis* axes, int count) {
     if (count == 0) return copy_run(ends, run_bytes);
     const copy_axis& outer = axes[0];
-    // A stride below the run is a broadcast axis (stride 0), which a 2-D copy cannot express.
-    if (count == 1 && outer.from_stride >= run_bytes && outer.to_stride >= run_bytes &&
+    // A stride below the run is a broadcast axis (stride 0), which a 2-D copy cannot express, nor
+    // can CUDA's one of 2 GiB and more.
+    constexpr std::int64_t longest_stride = std::numeric_limits<std::int32_t>::max();
+    const auto [shorter, longer] = std::minmax(outer.from_stride, outer.to_stride);
+    if (count == 1 && shorter >= run_bytes && longer <= longest_stride &&
         is_uncut(ends, run_bytes, outer)) {
         return copy_rows(ends, run_bytes, outer.extent, outer.from_stride, outer.to_stride);
     }
@@ -293,8 +313,9 @@ int copy_part(const block_part& from, unsigned from_node, const block_part& to, 
 }
 
 // Whether the copy was left to `staged`.
-bool stage(const traffic& counters, const block_part& host, const std::uint8_t (&order)[3],
-           void* device, bool to_device, const channel& by) {
+bool stage([[maybe_unused]] const traffic& counters, [[maybe_unused]] const block_part& host,
+           [[maybe_unused]] const std::uint8_t (&order)[3], [[maybe_unused]] void* device,
+           [[maybe_unused]] bool to_device, [[maybe_unused]] const channel& by) {
 #ifdef CQSA_WITH_CUDA
     if (counters.staged == nullptr || by.stream == nullptr) return false;
     host_array array{.data = static_cast<std::byte*>(host.data), .run_bytes = host.row_bytes};
@@ -315,7 +336,6 @@ bool stage(const traffic& counters, const block_part& host, const std::uint8_t (
                                               : StagedCopies::direction::to_host,
                                     array, device, by.stream);
 #else
-    std::ignore = std::tie(counters, host, order, device, to_device, by);
     return false;
 #endif
 }

@@ -124,9 +124,10 @@ __device__ inline float slack_for(int keys, int row_keys) {
     return fminf(fmaxf(steps / many_steps, 0.125F), 1.F);
 }
 
-/// The same, but the offset follows the maximum only when one of the warp's upper, or lower, rows
-/// has passed it by more than the slack, so that after the first keys little is rescaled (Zadouri
-/// et al., FlashAttention-4). Weights of up to 2^8 are far from the largest number in 16 bit.
+/// As softmax_step, but the offset follows the maximum only when one of the warp's upper, or lower,
+/// rows has passed it by more than the slack, so that after the first keys little is rescaled
+/// (Zadouri et al., FlashAttention-4). Weights of up to 2^8 are far from the largest number in 16
+/// bit.
 template<int N>
 __device__ inline rescaling softmax_step_lazy(float (&s)[N], row_state& rows, float scale_log2,
                                               float slack) {

@@ -232,6 +232,8 @@ bool is_uniform(const void* host, std::size_t pitch, std::size_t row_bytes, std:
 cudaError_t copy(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                  std::size_t row_bytes, std::size_t rows, void* handle, bool waits) {
     if (row_bytes == 0 || rows == 0) return cudaSuccess;
+    if (rows > 1 && std::max(to_pitch, from_pitch) > INT32_MAX)
+        return failed(cudaErrorInvalidPitchValue);
     if (!is_uniform(to, to_pitch, row_bytes, rows) ||
         !is_uniform(from, from_pitch, row_bytes, rows))
         return failed(cudaErrorInvalidValue);

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <sys/mman.h>
 #include <vector>
 
 namespace cqsa::test {
@@ -24,8 +25,8 @@ constexpr std::array<std::int64_t, 4> shape{1, heads, tokens, dim};
 // Arrays of many pieces, of which only the time of copies and kernels passes.
 class Pinning : public ::testing::Test {
   protected:
-    Pinning() { simulated::current().computes = false; }
-    ~Pinning() override { simulated::current().computes = true; }
+    Pinning() : before_(simulated::current()) { simulated::current().computes = false; }
+    ~Pinning() override { simulated::current() = before_; }
 
     // Q, K, V at these offsets (in elements) of one array.
     attend_report run(std::uint16_t* base, const std::array<std::int64_t, 3>& offsets,
@@ -42,6 +43,9 @@ class Pinning : public ::testing::Test {
     }
 
     std::vector<std::uint16_t> out = std::vector<std::uint16_t>(elements);
+
+  private:
+    simulated::settings before_;
 };
 
 void expect_all_bytes(const attend_report& report) {
@@ -75,6 +79,36 @@ TEST_F(Pinning, LeavesWhatTheCallerHasPinned) {
     ASSERT_EQ(cudaPointerGetAttributes(&attributes, memory), cudaSuccess);
     EXPECT_EQ(attributes.type, cudaMemoryTypeHost);
     cudaFreeHost(memory);
+}
+
+// Heads farther apart than a 2-D copy of CUDA's can be told.
+TEST_F(Pinning, TakesHeadsThatAreGigabytesApart) {
+    constexpr std::int64_t long_tokens = 17'000'000;
+    constexpr std::array<std::int64_t, 4> long_shape{1, 2, long_tokens, dim};
+    constexpr std::size_t bytes = 2 * long_tokens * dim * 2;
+    simulated::current().attend_flops_per_second = 1e19;
+    std::array<mutable_tensor, 4> arrays; // never touched
+    for (mutable_tensor& x : arrays) {
+        void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        ASSERT_NE(memory, MAP_FAILED);
+        ASSERT_EQ(cudaHostRegister(memory, bytes, cudaHostRegisterPortable), cudaSuccess);
+        x = {memory, data_type::bf16, long_shape, bhnd_strides(long_shape)};
+    }
+    const auto given = [&](std::size_t i) -> tensor {
+        return {arrays[i].data, arrays[i].type, arrays[i].shape, arrays[i].strides};
+    };
+    attend_options options;
+    options.workers = worker_set::cuda;
+    options.device_bytes = std::int64_t{20} << 30;
+
+    const attend_report report = attend(given(0), given(1), given(2), arrays[3], {}, options);
+
+    EXPECT_EQ(report.measured.d2h_bytes, static_cast<std::int64_t>(bytes));
+    for (const mutable_tensor& x : arrays) {
+        cudaHostUnregister(x.data);
+        munmap(x.data, bytes);
+    }
 }
 
 TEST_F(Pinning, GivesEverythingBack) {
