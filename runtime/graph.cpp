@@ -312,11 +312,12 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
         });
         const auto ended = unended_.extract(ended_attend);
         const auto end = keep_keys(ended_attend + attends_in_sight);
-        // Notes that these keys are on the GPU, and makes room for them.
+        // Notes that these keys are on the GPU, last of all, and makes room for them in the place
+        // of those that were used longest ago.
         const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
             for (const starpu_data_handle_t key : keys) {
-                if (std::ranges::find(fetched_keys_, key) != fetched_keys_.end()) continue;
-                if (std::ssize(fetched_keys_) >= key_buffers_) {
+                if (std::erase(fetched_keys_, key) == 0 &&
+                    std::ssize(fetched_keys_) >= key_buffers_) {
                     const auto idle = std::ranges::find_if(
                         fetched_keys_, [&](auto x) { return !kept_keys_.contains(x); });
                     if (idle != fetched_keys_.end()) {

@@ -156,7 +156,7 @@ class Graph {
     double ended_flops_ = 0;
     std::vector<std::int64_t> finished_blocks_;      ///< finalized, not yet released
     std::map<std::int64_t, reads> unended_;          ///< attend tasks, by their number
-    std::vector<starpu_data_handle_t> fetched_keys_; ///< on the GPU, the first fetched first
+    std::vector<starpu_data_handle_t> fetched_keys_; ///< on the GPU, the last used last
     std::set<starpu_data_handle_t> kept_keys_;       ///< see keep_keys
 };
 
