@@ -76,12 +76,11 @@ peak_bytes count_peaks(const plan& plan) {
         }
         peak.strips = std::max(peak.strips, bytes);
         std::set<std::int64_t> keys(attends[i].keys.begin(), attends[i].keys.end());
-        // The next task's, or where strips take turns those of the strip's next two.
-        std::size_t ahead = plan.interleave > 1 ? 2 : 1;
-        for (std::size_t j = i + 1; j < attends.size() && ahead > 0; ++j) {
+        // The next task's, or where strips take turns those of the strip's next.
+        for (std::size_t j = i + 1; j < attends.size(); ++j) {
             if (plan.interleave > 1 && attends[j].strip != attends[i].strip) continue;
             keys.insert(attends[j].keys.begin(), attends[j].keys.end());
-            --ahead;
+            break;
         }
         bytes = 0;
         for (const auto key : keys)
