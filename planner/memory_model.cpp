@@ -29,11 +29,18 @@ struct block_counts {
     std::int64_t merged_states;
 };
 
-block_counts count_blocks(const plan& plan, std::int64_t strips) {
+std::int64_t strips_per_device(const plan& plan, const machine& machine) {
+    return (plan.interleave + workers(machine) - 1) / workers(machine);
+}
+
+block_counts count_blocks(const plan& plan, const machine& machine) {
+    const std::int64_t strips = strips_per_device(plan, machine);
     const std::int64_t blocks = plan.queries.blocks();
     const std::int64_t admitted = strips * std::min(plan.strip_blocks, blocks);
     const bool merged = plan.flow == state_flow::merged;
-    constexpr std::int64_t segments = 2; // one in use, one on its way
+    // One in use, one on its way. A lone GPU is told what to fetch and what to drop; where StarPU
+    // decides, strips that take turns would wait for it.
+    const std::int64_t segments = strips > 1 && workers(machine) > 1 ? 3 : 2;
     return {.strip_queries = std::min(admitted, blocks),
             .strip_states = merged ? admitted : std::min(admitted, blocks),
             .segment_keys = std::min(segments * plan.segment_blocks, plan.keys.blocks()),
@@ -76,10 +83,6 @@ std::int64_t total_bytes(const plan& plan, const machine& machine, const block_c
     return rounded_up(bytes, machine.device_page_bytes);
 }
 
-std::int64_t strips_per_device(const plan& plan, const machine& machine) {
-    return (plan.interleave + workers(machine) - 1) / workers(machine);
-}
-
 } // namespace
 
 buffer_sizes::buffer_sizes(const plan& plan)
@@ -99,7 +102,7 @@ std::int64_t workers(const machine& machine) {
 }
 
 working_set device_working_set(const plan& plan, const machine& machine) {
-    const block_counts counts = count_blocks(plan, strips_per_device(plan, machine));
+    const block_counts counts = count_blocks(plan, machine);
     const buffer_sizes sizes(plan);
     working_set set;
     set.strips_bytes = counts.strip_queries * sizes.query + counts.strip_states * sizes.state;
@@ -112,7 +115,7 @@ working_set device_working_set(const plan& plan, const machine& machine) {
 }
 
 residency device_residency(const plan& plan, const machine& machine) {
-    block_counts counts = count_blocks(plan, strips_per_device(plan, machine));
+    block_counts counts = count_blocks(plan, machine);
     const auto bytes_with = [&](const block_counts& kept) {
         return total_bytes(plan, machine, kept);
     };

@@ -29,8 +29,9 @@ struct device_buffers {
 
 /// What must be on one device at a time so that the plan runs, in bytes of handles:
 /// the device's share of the admitted strips (Q and state), the keys and values of the running and
-/// of the fetched task, two results on their way out, two states that partial ones are merged into,
-/// and the kernels' workspace.
+/// of the fetched task (of one more where several workers share the strips and a device has two),
+/// two results on their way out, two states that partial ones are merged into, and the kernels'
+/// workspace.
 struct working_set {
     std::int64_t strips_bytes = 0;
     std::int64_t segments_bytes = 0;
