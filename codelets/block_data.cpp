@@ -194,7 +194,7 @@ struct copy_ends {
     unsigned to_node;
     channel by;
     const HostPieces* pieces;
-    std::uintptr_t copy_ends::*host; ///< the end that is cut, if pieces is not null
+    std::uintptr_t copy_ends::*host; ///< the end in host memory, which is cut where pieces meet
 };
 
 #ifdef CQSA_WITH_CUDA
@@ -346,13 +346,13 @@ int copy_block(void* source, unsigned source_node, void* target, unsigned target
     const block_data& to = as_block(target);
     const bool from_host = starpu_node_get_kind(source_node) == STARPU_CPU_RAM;
     const bool to_host = starpu_node_get_kind(target_node) == STARPU_CPU_RAM;
+    // Copies in host memory and between devices are neither counted nor cut.
     traffic* counters = from_host != to_host ? from.counters : nullptr;
+    const HostPieces* pieces = counters != nullptr ? counters->pieces : nullptr;
     int result = 0;
     for (int p = 0; p < from.parts; ++p) {
         const block_part& host = from_host ? from.part[p] : to.part[p];
         void* const device = from_host ? to.part[p].data : from.part[p].data;
-        // Copies in host memory and between devices need no cut.
-        const HostPieces* pieces = counters != nullptr ? counters->pieces : nullptr;
         const bool staged =
             counters != nullptr && stage(*counters, host, from.order[p], device, from_host, by);
         if (staged || copy_part(from.part[p], source_node, to.part[p], target_node, from.order[p],

@@ -15,11 +15,15 @@ class Visibility {
         : queries_(queries), keys_(keys), masked_(problem.mask != mask_rule::none),
           offset_(problem.causal_offset()) {}
 
+    /// Keys that the query at token `row` sees: the first `keys_of_row` ones.
+    [[nodiscard]] std::int64_t keys_of_row(std::int64_t row) const {
+        return masked_ ? std::clamp<std::int64_t>(row + offset_ + 1, 0, keys_.tokens)
+                       : keys_.tokens;
+    }
+
     /// Keys that the last query of the block sees: the first `visible_keys` ones.
     [[nodiscard]] std::int64_t visible_keys(std::int64_t query_block) const {
-        if (!masked_) return keys_.tokens;
-        const std::int64_t row = queries_.begin(query_block) + queries_.size(query_block) - 1;
-        return std::clamp<std::int64_t>(row + offset_ + 1, 0, keys_.tokens);
+        return keys_of_row(queries_.begin(query_block) + queries_.size(query_block) - 1);
     }
 
     /// Key blocks that some query of the block sees: the first `visible_blocks` ones.

@@ -5,6 +5,7 @@
 #include "codelets/finalize/codelet.hpp"
 #include "codelets/merge/codelet.hpp"
 #include "planner/step_stream.hpp"
+#include "planner/visibility.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -163,15 +164,17 @@ void Graph::submit(const step& step) {
 void Graph::submit_attend(const step& step) {
     auto arguments = std::make_unique<attend_arguments>(run_);
     arguments->strip = step.strip;
+    const Visibility visibility(plan_.problem, plan_.queries, plan_.keys);
     std::vector<starpu_data_descr> buffers;
     for (std::size_t i = 0; i < step.queries.size(); ++i) {
         const std::int64_t block = step.queries[i];
-        arguments->queries.push_back({.q = {},
-                                      .state = {},
-                                      .tokens = plan_.queries.size(block),
-                                      .position = plan_.queries.begin(block),
-                                      .fresh = step.fresh[i],
-                                      .row_keys = fewest_keys(plan_.queries.begin(block))});
+        arguments->queries.push_back(
+            {.q = {},
+             .state = {},
+             .tokens = plan_.queries.size(block),
+             .position = plan_.queries.begin(block),
+             .fresh = step.fresh[i],
+             .row_keys = visibility.keys_of_row(plan_.queries.begin(block))});
         buffers.push_back({query_handle(block), STARPU_R});
     }
     for (std::size_t i = 0; i < step.queries.size(); ++i) {
@@ -401,12 +404,6 @@ starpu_data_handle_t Graph::block_of(std::map<std::int64_t, handle>& blocks, con
         name_handle(entry->second.get(), name, block);
     }
     return entry->second.get();
-}
-
-std::int64_t Graph::fewest_keys(std::int64_t position) const {
-    const problem& p = run_.problem;
-    if (p.mask == mask_rule::none) return p.kv_tokens;
-    return std::clamp<std::int64_t>(position + p.causal_offset() + 1, 0, p.kv_tokens);
 }
 
 starpu_data_handle_t Graph::query_handle(std::int64_t block) {

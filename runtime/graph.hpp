@@ -111,8 +111,6 @@ class Graph {
                                   std::int64_t buffer_bytes,
                                   std::initializer_list<const tensor*> arrays);
     [[nodiscard]] std::int64_t state_bytes(std::int64_t block) const;
-    /// Keys that a query from this position on sees, at least.
-    [[nodiscard]] std::int64_t fewest_keys(std::int64_t position) const;
 
     void wait_until(const std::function<bool()>& condition, const poll_function& poll);
     void release_finished_blocks();
