@@ -315,6 +315,7 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
         });
         const auto ended = unended_.extract(ended_attend);
         const auto end = keep_keys(ended_attend + attends_in_sight);
+        keep_queries(ended_attend + attends_ahead);
         // Notes that these keys are on the GPU, last of all, and makes room for them in the place
         // of those that were used longest ago.
         const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
@@ -364,12 +365,27 @@ std::map<std::int64_t, Graph::reads>::iterator Graph::keep_keys(std::int64_t las
         if (std::ssize(kept) + std::ranges::count_if(keys, is_new) > key_buffers_) break;
         kept.insert(keys.begin(), keys.end());
     }
-    for (const starpu_data_handle_t key : kept_keys_)
-        if (!kept.contains(key)) starpu_data_set_wt_mask(key, 0);
-    for (const starpu_data_handle_t key : kept)
-        starpu_data_set_wt_mask(key, 1U << memory_node_);
-    kept_keys_ = std::move(kept);
+    keep_only(kept_keys_, std::move(kept));
     return one;
+}
+
+void Graph::keep_queries(std::int64_t last_attend) {
+    const std::int64_t buffers = plan_.interleave * plan_.strip_blocks;
+    std::set<starpu_data_handle_t> kept;
+    for (const auto& [attend, read] : unended_) {
+        if (attend > last_attend) break;
+        for (const starpu_data_handle_t query : read.queries)
+            if (std::ssize(kept) < buffers) kept.insert(query);
+    }
+    keep_only(kept_queries_, std::move(kept));
+}
+
+void Graph::keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data_handle_t> now) {
+    for (const starpu_data_handle_t data : kept)
+        if (!now.contains(data)) starpu_data_set_wt_mask(data, 0);
+    for (const starpu_data_handle_t data : now)
+        starpu_data_set_wt_mask(data, 1U << memory_node_);
+    kept = std::move(now);
 }
 
 template<class Key>
@@ -381,6 +397,9 @@ starpu_data_handle_t Graph::state_of(std::map<Key, starpu_data_handle_t>& states
     } else if (is_new) {
         entry->second = register_temporary(sizes_.state, sizes_.state, &run_.moved);
         name_handle(entry->second, "state", static_cast<std::int64_t>(state_handles_.size()));
+        // A plan's device holds those of the strips in turn: they never have to make room.
+        if (memory_node_ != STARPU_MAIN_RAM && plan_.order == task_order::query_major)
+            starpu_data_set_wt_mask(entry->second, 1U << memory_node_);
         state_handles_.emplace_back(entry->second);
     }
     return entry->second;

@@ -99,6 +99,11 @@ class Graph {
     /// which helps nobody. It leaves alone what is to be written through to the node, which keys,
     /// only read, never are.
     std::map<std::int64_t, reads>::iterator keep_keys(std::int64_t last_attend);
+    /// Likewise the queries of these tasks: those of the next strip, which no task has read yet,
+    /// would make room for results instead of those that the last strip no longer needs. A block is
+    /// not released before its last attend task, and so this, has ended.
+    void keep_queries(std::int64_t last_attend);
+    void keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data_handle_t> now);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>
@@ -156,6 +161,7 @@ class Graph {
     std::map<std::int64_t, reads> unended_;          ///< attend tasks, by their number
     std::vector<starpu_data_handle_t> fetched_keys_; ///< on the GPU, the last used last
     std::set<starpu_data_handle_t> kept_keys_;       ///< see keep_keys
+    std::set<starpu_data_handle_t> kept_queries_;    ///< see keep_queries
 };
 
 } // namespace cqsa
