@@ -23,7 +23,11 @@ namespace cqsa {
 /// forwards and in descending order on the way back: under causality the chain (visit number modulo
 /// interleave) that got the shorter strip gets the longer one next, and keeps in step with the
 /// others. Causal query_major plans visit the groups from the last, which has most work, to the
-/// first, so that several workers end together.
+/// first, so that several workers end together. Their walks forwards end with the last segment that
+/// the next group sees, where the segments beyond it are one, and begin with that one: at the end,
+/// among short tasks at the diagonal, too little is computed while it and those after it are
+/// fetched. So does the first walk with any number of them; elsewhere several would push out those
+/// that the walk before has left.
 ///
 /// Query blocks that see no key come first, as finalize steps with fresh = true, and share the
 /// number of the first visit. Visits are numbered in the order of their first steps.

@@ -5,6 +5,21 @@
 
 namespace cqsa {
 
+std::int64_t strip_group::begin() const {
+    if (!forwards) return last_segment;
+    return turn_segment < last_segment ? turn_segment + 1 : first_segment;
+}
+
+std::int64_t strip_group::after(std::int64_t segment) const {
+    if (!forwards) return segment - 1;
+    return segment == last_segment ? first_segment : segment + 1;
+}
+
+std::int64_t strip_group::latest(std::int64_t first, std::int64_t last) const {
+    if (!forwards) return first;
+    return first <= turn_segment ? std::min(last, turn_segment) : last;
+}
+
 GroupStream::GroupStream(const plan& plan)
     : divide_(QuorumSystem(plan.chunks, plan.difference_set), plan.depth, plan.queries.blocks(),
               plan.keys.blocks()),
@@ -43,10 +58,22 @@ const strip_group* GroupStream::next() {
             group_.forwards = forwards;
             group_.first_segment = first_key / segment_blocks_;
             group_.last_segment = last_key / segment_blocks_;
+            group_.turn_segment = turn_of(begin, end);
             return &group_;
         }
     } while (next_leaf());
     return nullptr;
+}
+
+/// Of the group of these strips, in visiting order.
+std::int64_t GroupStream::turn_of(std::int64_t begin, std::int64_t end) const {
+    const std::int64_t last = group_.last_segment;
+    if (!group_.forwards || !from_last_ || end == strips_) return last;
+    strip_work following; // sees most of the next group
+    fill(strips_ - 1 - end, following);
+    if (following.empty()) return last;
+    const std::int64_t next_last = following.back().last_key / segment_blocks_;
+    return begin == 0 || last - next_last == 1 ? next_last : last;
 }
 
 bool GroupStream::next_leaf() {

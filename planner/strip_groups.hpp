@@ -31,6 +31,15 @@ struct strip_group {
     bool forwards = true;           ///< from first_segment up to last_segment; otherwise down
     std::int64_t first_segment = 0;
     std::int64_t last_segment = 0; ///< ≥ first_segment
+    /// Where a walk forwards ends, ≤ last_segment: the segments beyond it come first.
+    std::int64_t turn_segment = 0;
+
+    [[nodiscard]] std::int64_t begin() const;
+    [[nodiscard]] std::int64_t end() const { return forwards ? turn_segment : first_segment; }
+    /// The segment to visit after one that is not the end.
+    [[nodiscard]] std::int64_t after(std::int64_t segment) const;
+    /// Which of the segments from `first` to `last` is visited last.
+    [[nodiscard]] std::int64_t latest(std::int64_t first, std::int64_t last) const;
 };
 
 /// Enumerates the groups of strips of a plan in the order that step_stream documents.
@@ -49,6 +58,7 @@ class GroupStream {
 
   private:
     bool next_leaf();
+    [[nodiscard]] std::int64_t turn_of(std::int64_t begin, std::int64_t end) const;
     void fill(std::int64_t strip_number, strip_work& blocks) const;
     [[nodiscard]] std::optional<strip_block> work_of(std::int64_t block, std::size_t run) const;
 
