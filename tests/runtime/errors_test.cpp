@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <string>
 
@@ -94,16 +96,23 @@ INSTANTIATE_TEST_SUITE_P(
                  error_code::does_not_fit, "bytes"}),
     [](const auto& tested) { return tested.param.name; });
 
-TEST(Errors, AskingForAGpuWhereThereIsNoneIsSaid) {
-    attention_case given(small);
+void exit_without_gpus() {
     setenv("CUDA_VISIBLE_DEVICES", "", 1);
-
     try {
-        given.run({.workers = worker_set::cuda});
-        FAIL() << "was accepted";
+        attention_case(small).run({.workers = worker_set::cuda});
     } catch (const Error& error) {
-        EXPECT_EQ(error.code(), error_code::device);
+        std::fputs(error.what(), stderr);
+        std::exit(static_cast<int>(error.code()));
     }
+    std::exit(0);
+}
+
+// In a process of its own: in this one another test may have started CUDA, which then sees its
+// GPUs.
+TEST(Errors, AskingForAGpuWhereThereIsNoneIsSaid) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(exit_without_gpus(), testing::ExitedWithCode(static_cast<int>(error_code::device)),
+                "GPU");
 }
 
 TEST(Errors, AStopRequestEndsTheRunAndTheNextRunIsWhole) {
