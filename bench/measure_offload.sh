@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench/measure_offload.sh FOLDER [STEP…]
 # Measures, on a machine with one GPU, what the table and the picture "time against device memory" are
-# made of, all with page-locked arrays, and leaves JSON and tables in FOLDER; about six minutes on one
-# H100. Steps, in order:
+# made of, all with page-locked arrays, and leaves JSON and tables in FOLDER; about fifteen minutes on
+# one H200. Steps, in order:
 #   budgets  1M tokens, head_dim 64, f16, causal: the planner's choice at budgets from 64 MiB up
 #   cudnn    the same with PyTorch: in-core, and from and to host memory (needs PyTorch)
 #   authors  the same with the authors' package at two caps (needs stream-cqsa)
 #   small    64K tokens, everything resident
-#   compare  the ways to order the same work, at three budgets
-#   sizes    an eighth of what the in-core call needs: 512K, 1M and 2M tokens, head_dim 64 and 128
+#   compare  the ways to order the same work, 64K to 2M tokens at budgets from 64 MiB up
+#   sizes    an eighth of what the in-core call needs: 512K, 1M and 2M tokens, head_dim 64 and 128,
+#            causal and dense, f16 and bf16 (2M tokens: one of both)
 # A step that fails or lasts too long does not keep the others from running. Python is $CQSA_PYTHON or
 # python3; the program lies in the bundle (bin/) or in build/release/bench.
 set -uo pipefail
@@ -34,14 +35,9 @@ run() { # run NAME SECONDS COMMAND…: its output goes to the terminal and to FO
     echo "== $name: exit ${PIPESTATUS[0]}, $SECONDS s"
 }
 
-# The budgets are an eighth of 4 operands and the fp32 state.
-eighth() { # eighth TOKENS_IN_MI HEAD_DIM: MiB
-    echo $(((4 * 8 * $1 * $2 * 2 + 8 * $1 * ($2 + 2) * 4) / 8))MiB
-}
-
 budgets() {
-    run budgets 110 "${offload[@]}" --tokens 1Mi --type f16 --verify 8 --limit-seconds 90 \
-        --device-memory 128MiB,96MiB,776MiB,256MiB,64MiB,2662MiB,8GiB
+    run budgets 150 "${offload[@]}" --tokens 1Mi --type f16 --verify 8 --limit-seconds 130 \
+        --device-memory 128MiB,112MiB,96MiB,776MiB,256MiB,160MiB,64MiB,2662MiB,8GiB
 }
 
 cudnn() {
@@ -57,21 +53,39 @@ small() {
 }
 
 compare() {
-    run compare 150 "${offload[@]}" --tokens 1Mi --type f16 --compare --rounds 0 --limit-seconds 120 \
-        --device-memory 128MiB,512MiB,2GiB
+    local compare=("${offload[@]}" --type f16 --compare --no-in-core)
+    run compare_64k 60 "${compare[@]}" --tokens 64Ki --rounds 5 \
+        --device-memory 64MiB,128MiB,256MiB,512MiB,2GiB,16GiB
+    run compare_256k 60 "${compare[@]}" --tokens 256Ki --rounds 2 \
+        --device-memory 64MiB,128MiB,256MiB,512MiB,2GiB,16GiB
+    run compare_1m 120 "${compare[@]}" --tokens 1Mi --rounds 0 \
+        --device-memory 64MiB,128MiB,512MiB,2GiB,16GiB
+    run compare_2m 150 "${compare[@]}" --tokens 2Mi --rounds 0 --device-memory 256MiB,1544MiB,16GiB
 }
 
 sizes() {
-    local dim
-    for dim in 64 128; do
-        run "1m_$dim" 40 "${offload[@]}" --tokens 1Mi --dim "$dim" --device-memory "$(eighth 1 "$dim")"
-        run "1m_${dim}_dense" 60 "${offload[@]}" --tokens 1Mi --dim "$dim" --dense --rounds 0 \
-            --device-memory "$(eighth 1 "$dim")"
-        run "2m_$dim" 60 "${offload[@]}" --tokens 2Mi --dim "$dim" --rounds 0 \
-            --device-memory "$(eighth 2 "$dim")"
-        run "512k_$dim" 30 "${offload[@]}" --tokens 512Ki --dim "$dim" --rounds 3 \
-            --device-memory "$(($(eighth 1 "$dim" | tr -d MiB) / 2))MiB"
+    local type dim mask
+    for type in f16 bf16; do
+        for dim in 64 128; do
+            for mask in causal dense; do
+                size 512 "$dim" "$type" "$mask" 2
+                size 1024 "$dim" "$type" "$mask" 1
+            done
+        done
     done
+    size 2048 64 f16 causal 0
+    size 2048 128 bf16 causal 0
+    size 2048 64 bf16 dense 0
+    size 2048 128 f16 dense 0
+}
+
+# The budget is an eighth of 4 operands and the fp32 state.
+size() { # size TOKENS_IN_KI HEAD_DIM TYPE MASK ROUNDS
+    local budget=$(((4 * 8 * $1 * $2 * 2 + 8 * $1 * ($2 + 2) * 4) / 8))
+    local dense=()
+    [[ $4 == causal ]] || dense=(--dense)
+    run "$1k_$2_$3_$4" 100 "${offload[@]}" --tokens "$1Ki" --dim "$2" --type "$3" "${dense[@]}" \
+        --rounds "$5" --device-memory "${budget}KiB"
 }
 
 for step in "${steps[@]}"; do
