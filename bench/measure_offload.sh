@@ -59,8 +59,8 @@ compare() {
     run compare_256k 60 "${compare[@]}" --tokens 256Ki --rounds 2 \
         --device-memory 64MiB,128MiB,256MiB,512MiB,2GiB,16GiB
     run compare_1m 120 "${compare[@]}" --tokens 1Mi --rounds 0 \
-        --device-memory 64MiB,128MiB,512MiB,2GiB,16GiB
-    run compare_2m 150 "${compare[@]}" --tokens 2Mi --rounds 0 --device-memory 256MiB,1544MiB,16GiB
+        --device-memory 64MiB,256MiB,1GiB,4GiB
+    run compare_2m 150 "${compare[@]}" --tokens 2Mi --rounds 0 --device-memory 1544MiB,16GiB
 }
 
 sizes() {
