@@ -73,7 +73,9 @@ std::int64_t GroupStream::turn_of(std::int64_t begin, std::int64_t end) const {
     fill(strips_ - 1 - end, following);
     if (following.empty()) return last;
     const std::int64_t next_last = following.back().last_key / segment_blocks_;
-    return begin == 0 || last - next_last == 1 ? next_last : last;
+    // The first walk has nothing to push out, but begins with what few strips see.
+    const std::int64_t most_beyond = begin == 0 ? 2 : 1;
+    return last - next_last <= most_beyond ? next_last : last;
 }
 
 bool GroupStream::next_leaf() {
