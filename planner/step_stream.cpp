@@ -72,8 +72,8 @@ std::optional<step> step_stream::next() {
             emit_idle(idle_block_++);
         } else if (group_ != nullptr && member_ < group_->strips.size()) {
             emit(member_++);
-        } else if (group_ != nullptr && segment_ != group_->end()) {
-            enter_segment(group_->after(segment_));
+        } else if (group_ != nullptr && segment_ != group_->visited_last()) {
+            enter_segment(group_->visited_after(segment_));
         } else {
             group_ = groups_.next();
             if (group_ == nullptr) return std::nullopt;
@@ -96,7 +96,7 @@ void step_stream::emit_idle(std::int64_t block) {
 
 void step_stream::enter_group() {
     numbers_.assign(group_->strips.size(), -1);
-    enter_segment(group_->begin());
+    enter_segment(group_->visited_first());
 }
 
 void step_stream::enter_segment(std::int64_t segment) {
@@ -169,8 +169,8 @@ void step_stream::emit(std::size_t member) {
 /// Merges and finalizes the blocks of the visit whose last pair lies in this segment.
 void step_stream::emit_completed(std::size_t member) {
     for (const strip_block& work : group_->strips[member]) {
-        const std::int64_t last = group_->latest(work.first_key / plan_.segment_blocks,
-                                                 work.last_key / plan_.segment_blocks);
+        const std::int64_t last = group_->visited_last(work.first_key / plan_.segment_blocks,
+                                                       work.last_key / plan_.segment_blocks);
         if (last != segment_) continue;
         const bool complete = --visits_left_[work.block] == 0;
         step follow;

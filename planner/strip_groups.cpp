@@ -5,17 +5,17 @@
 
 namespace cqsa {
 
-std::int64_t strip_group::begin() const {
+std::int64_t strip_group::visited_first() const {
     if (!forwards) return last_segment;
     return turn_segment < last_segment ? turn_segment + 1 : first_segment;
 }
 
-std::int64_t strip_group::after(std::int64_t segment) const {
+std::int64_t strip_group::visited_after(std::int64_t segment) const {
     if (!forwards) return segment - 1;
     return segment == last_segment ? first_segment : segment + 1;
 }
 
-std::int64_t strip_group::latest(std::int64_t first, std::int64_t last) const {
+std::int64_t strip_group::visited_last(std::int64_t first, std::int64_t last) const {
     if (!forwards) return first;
     return first <= turn_segment ? std::min(last, turn_segment) : last;
 }
@@ -69,10 +69,10 @@ const strip_group* GroupStream::next() {
 std::int64_t GroupStream::turn_of(std::int64_t begin, std::int64_t end) const {
     const std::int64_t last = group_.last_segment;
     if (!group_.forwards || !from_last_ || end == strips_) return last;
-    strip_work following; // sees most of the next group
-    fill(strips_ - 1 - end, following);
-    if (following.empty()) return last;
-    const std::int64_t next_last = following.back().last_key / segment_blocks_;
+    // The last block of the next group's first strip sees most of that group.
+    const std::int64_t seen = visibility_.visible_blocks((strips_ - end) * strip_blocks_ - 1);
+    if (seen == 0) return last;
+    const std::int64_t next_last = (seen - 1) / segment_blocks_;
     // The first walk has nothing to push out, but begins with what few strips see.
     const std::int64_t most_beyond = begin == 0 ? 2 : 1;
     return last - next_last <= most_beyond ? next_last : last;

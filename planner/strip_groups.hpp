@@ -34,12 +34,14 @@ struct strip_group {
     /// Where a walk forwards ends, ≤ last_segment: the segments beyond it come first.
     std::int64_t turn_segment = 0;
 
-    [[nodiscard]] std::int64_t begin() const;
-    [[nodiscard]] std::int64_t end() const { return forwards ? turn_segment : first_segment; }
-    /// The segment to visit after one that is not the end.
-    [[nodiscard]] std::int64_t after(std::int64_t segment) const;
-    /// Which of the segments from `first` to `last` is visited last.
-    [[nodiscard]] std::int64_t latest(std::int64_t first, std::int64_t last) const;
+    [[nodiscard]] std::int64_t visited_first() const;
+    /// Of a segment that is not visited last.
+    [[nodiscard]] std::int64_t visited_after(std::int64_t segment) const;
+    /// Of the segments from `first` to `last`.
+    [[nodiscard]] std::int64_t visited_last(std::int64_t first, std::int64_t last) const;
+    [[nodiscard]] std::int64_t visited_last() const {
+        return visited_last(first_segment, last_segment);
+    }
 };
 
 /// Enumerates the groups of strips of a plan in the order that step_stream documents.

@@ -46,6 +46,7 @@ struct calibrate_options {
 /// (`$XDG_CACHE_HOME/cqsa/rates`, else `~/.cache/cqsa/rates`, a file for each processor). Types and
 /// head dimensions measured before stay; those not measured are planned with the nearest head_dim
 /// of their type, or with assumed rates. Other programs that compute meanwhile spoil the result.
+/// What a task, a tile and a change of strips cost on a GPU stays assumed.
 /// GPUs without a kernel for a type are left out, unless the GPUs alone were asked for.
 /// Throws Error: usage (an option makes no sense), device, does_not_fit, stopped, failure (the file
 /// cannot be written).

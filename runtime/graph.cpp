@@ -361,7 +361,7 @@ std::map<std::int64_t, Graph::reads>::iterator Graph::keep_keys(std::int64_t las
     auto one = unended_.begin();
     for (; one != unended_.end() && one->first <= last_attend; ++one) {
         const std::vector<starpu_data_handle_t>& keys = one->second.keys;
-        // More than there are buffers would make StarPU evict states.
+        // With more than there are buffers, StarPU would evict what else it may, or wait.
         if (std::ssize(kept) + std::ranges::count_if(keys, is_new) > key_buffers_) break;
         kept.insert(keys.begin(), keys.end());
     }
@@ -384,8 +384,12 @@ void Graph::keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data
     for (const starpu_data_handle_t data : kept)
         if (!now.contains(data)) starpu_data_set_wt_mask(data, 0);
     for (const starpu_data_handle_t data : now)
-        starpu_data_set_wt_mask(data, 1U << memory_node_);
+        keep(data);
     kept = std::move(now);
+}
+
+void Graph::keep(starpu_data_handle_t data) const {
+    starpu_data_set_wt_mask(data, 1U << memory_node_);
 }
 
 template<class Key>
@@ -399,7 +403,7 @@ starpu_data_handle_t Graph::state_of(std::map<Key, starpu_data_handle_t>& states
         name_handle(entry->second, "state", static_cast<std::int64_t>(state_handles_.size()));
         // A plan's device holds those of the strips in turn: they never have to make room.
         if (memory_node_ != STARPU_MAIN_RAM && plan_.order == task_order::query_major)
-            starpu_data_set_wt_mask(entry->second, 1U << memory_node_);
+            keep(entry->second);
         state_handles_.emplace_back(entry->second);
     }
     return entry->second;

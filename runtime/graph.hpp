@@ -96,14 +96,16 @@ class Graph {
     /// Keeps on the GPU the keys of the attend tasks to come, up to `last_attend`, as far as there
     /// are buffers, and no others; returns the first task beyond. Where StarPU wants a buffer of
     /// another size and all of those are in use, it evicts whatever it has not used for longest,
-    /// which helps nobody. It leaves alone what is to be written through to the node, which keys,
-    /// only read, never are.
+    /// which helps nobody.
     std::map<std::int64_t, reads>::iterator keep_keys(std::int64_t last_attend);
     /// Likewise the queries of these tasks: those of the next strip, which no task has read yet,
     /// would make room for results instead of those that the last strip no longer needs. A block is
     /// not released before its last attend task, and so this, has ended.
     void keep_queries(std::int64_t last_attend);
     void keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data_handle_t> now);
+    /// StarPU does not evict from a node what is to be written through to it. What is read or
+    /// written on that node needs no writing.
+    void keep(starpu_data_handle_t data) const;
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>

@@ -107,8 +107,7 @@ void exit_without_gpus() {
     std::exit(0);
 }
 
-// In a process of its own: in this one another test may have started CUDA, which then sees its
-// GPUs.
+// In a process of its own: in this one another test may have started CUDA, which then sees GPUs.
 TEST(Errors, AskingForAGpuWhereThereIsNoneIsSaid) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     EXPECT_EXIT(exit_without_gpus(), testing::ExitedWithCode(static_cast<int>(error_code::device)),
