@@ -314,20 +314,19 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
             return starpu_data_is_on_node(keys, memory_node_) == 0;
         });
         const auto ended = unended_.extract(ended_attend);
-        const auto end = keep_keys(ended_attend + attends_in_sight);
+        const auto [in_sight, end] = keys_in_sight(ended_attend + attends_in_sight);
         keep_queries(ended_attend + attends_ahead);
         // Notes that these keys are on the GPU, last of all, and makes room for them in the place
         // of those that were used longest ago.
         const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
             for (const starpu_data_handle_t key : keys) {
-                if (std::erase(fetched_keys_, key) == 0 &&
-                    std::ssize(fetched_keys_) >= key_buffers_) {
+                std::erase(fetched_keys_, key);
+                while (std::ssize(fetched_keys_) >= key_buffers_) {
                     const auto idle = std::ranges::find_if(
-                        fetched_keys_, [&](auto x) { return !kept_keys_.contains(x); });
-                    if (idle != fetched_keys_.end()) {
-                        dropped.push_back(*idle);
-                        fetched_keys_.erase(idle);
-                    }
+                        fetched_keys_, [&](auto x) { return !in_sight.contains(x); });
+                    if (idle == fetched_keys_.end()) break;
+                    dropped.push_back(*idle);
+                    fetched_keys_.erase(idle);
                 }
                 fetched_keys_.push_back(key);
             }
@@ -340,6 +339,9 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
             wanted.insert(wanted.end(), next.keys.begin(), next.keys.end());
             note(next.keys);
         }
+        keep_only(kept_keys_, {fetched_keys_.end() -
+                                   std::min(std::ssize(fetched_keys_), key_buffers_),
+                               fetched_keys_.end()});
         const auto last = unended_.find(ended_attend + attends_ahead);
         if (last != unended_.end()) queries = last->second.queries;
     }
@@ -355,18 +357,16 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
         starpu_data_prefetch_on_node(keys, memory_node_, 1);
 }
 
-std::map<std::int64_t, Graph::reads>::iterator Graph::keep_keys(std::int64_t last_attend) {
-    std::set<starpu_data_handle_t> kept;
-    const auto is_new = [&kept](starpu_data_handle_t key) { return !kept.contains(key); };
+Graph::sight Graph::keys_in_sight(std::int64_t last_attend) {
+    std::set<starpu_data_handle_t> seen;
+    const auto is_new = [&seen](starpu_data_handle_t key) { return !seen.contains(key); };
     auto one = unended_.begin();
     for (; one != unended_.end() && one->first <= last_attend; ++one) {
         const std::vector<starpu_data_handle_t>& keys = one->second.keys;
-        // With more than there are buffers, StarPU would evict what else it may, or wait.
-        if (std::ssize(kept) + std::ranges::count_if(keys, is_new) > key_buffers_) break;
-        kept.insert(keys.begin(), keys.end());
+        if (std::ssize(seen) + std::ranges::count_if(keys, is_new) > key_buffers_) break;
+        seen.insert(keys.begin(), keys.end());
     }
-    keep_only(kept_keys_, std::move(kept));
-    return one;
+    return {std::move(seen), one};
 }
 
 void Graph::keep_queries(std::int64_t last_attend) {

@@ -93,14 +93,17 @@ class Graph {
         std::vector<starpu_data_handle_t> keys;
         bool fetched = false; ///< their transfers have been asked for
     };
-    /// Keeps on the GPU the keys of the attend tasks to come, up to `last_attend`, as far as there
-    /// are buffers, and no others; returns the first task beyond. Where StarPU wants a buffer of
-    /// another size and all of those are in use, it evicts whatever it has not used for longest,
-    /// which helps nobody.
-    std::map<std::int64_t, reads>::iterator keep_keys(std::int64_t last_attend);
-    /// Likewise the queries of these tasks: those of the next strip, which no task has read yet,
-    /// would make room for results instead of those that the last strip no longer needs. A block is
-    /// not released before its last attend task, and so this, has ended.
+    /// The keys of the attend tasks to come, up to `last_attend`, for which there are buffers, and
+    /// the first task beyond.
+    struct sight {
+        std::set<starpu_data_handle_t> keys;
+        std::map<std::int64_t, reads>::iterator end;
+    };
+    sight keys_in_sight(std::int64_t last_attend);
+    /// Keeps on the GPU the queries of the attend tasks to come, up to `last_attend`, and no others:
+    /// those of the next strip, which no task has read yet, would make room for results instead of
+    /// those that the last strip no longer needs. A block is not released before its last attend
+    /// task, and so this, has ended.
     void keep_queries(std::int64_t last_attend);
     void keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data_handle_t> now);
     /// StarPU does not evict from a node what is to be written through to it. What is read or
@@ -162,7 +165,9 @@ class Graph {
     std::vector<std::int64_t> finished_blocks_;      ///< finalized, not yet released
     std::map<std::int64_t, reads> unended_;          ///< attend tasks, by their number
     std::vector<starpu_data_handle_t> fetched_keys_; ///< on the GPU, the last used last
-    std::set<starpu_data_handle_t> kept_keys_;       ///< see keep_keys
+    /// Those that StarPU must not evict: where it wants a buffer of another size and all of those
+    /// are in use, it evicts whatever it has not used for longest, which helps nobody.
+    std::set<starpu_data_handle_t> kept_keys_;
     std::set<starpu_data_handle_t> kept_queries_;    ///< see keep_queries
 };
 
