@@ -49,7 +49,7 @@ rates assumed_gpu_rates(const problem& problem, const gpu_facts& gpu) {
         result.tile_seconds = 2e-6 * static_cast<double>(problem.head_dim) / 64;
     result.h2d_bytes_per_second = 53e9;
     result.d2h_bytes_per_second = 53e9;
-    result.load_seconds = 4e-5;
+    result.load_seconds = 2e-5;
     result.strip_seconds = 3e-4;
     result.shortest_task_seconds = 1.5e-4;
     return result;
