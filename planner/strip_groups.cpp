@@ -7,17 +7,16 @@ namespace cqsa {
 
 std::int64_t strip_group::visited_first() const {
     if (!forwards) return last_segment;
-    return turn_segment < last_segment ? turn_segment + 1 : first_segment;
+    return turn_segment < last_segment ? last_segment : first_segment;
 }
 
 std::int64_t strip_group::visited_after(std::int64_t segment) const {
-    if (!forwards) return segment - 1;
-    return segment == last_segment ? first_segment : segment + 1;
+    if (forwards && segment <= turn_segment) return segment + 1;
+    return forwards && segment == turn_segment + 1 ? first_segment : segment - 1;
 }
 
 std::int64_t strip_group::visited_last(std::int64_t first, std::int64_t last) const {
-    if (!forwards) return first;
-    return first <= turn_segment ? std::min(last, turn_segment) : last;
+    return forwards && first <= turn_segment ? std::min(last, turn_segment) : first;
 }
 
 GroupStream::GroupStream(const plan& plan)
@@ -74,7 +73,7 @@ std::int64_t GroupStream::turn_of(std::int64_t begin, std::int64_t end) const {
     if (seen == 0) return last;
     const std::int64_t next_last = (seen - 1) / segment_blocks_;
     // The first walk has nothing to push out, but begins with what few strips see.
-    const std::int64_t most_beyond = begin == 0 ? 2 : 1;
+    const std::int64_t most_beyond = begin == 0 ? 3 : 1;
     return last - next_last <= most_beyond ? next_last : last;
 }
 
