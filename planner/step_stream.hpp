@@ -26,9 +26,9 @@ namespace cqsa {
 /// first, so that several workers end together. Their walks forwards end with the last segment that
 /// the next group sees, where the segments beyond it are one, and begin with that one: at the end,
 /// among short tasks at the diagonal, too little is computed while it and those after it are
-/// fetched. So does the first walk with two or three, from the last to the first, which elsewhere
-/// would push out those that the walk before has left; with more it would compute too little for
-/// what it fetches at its beginning.
+/// fetched. So does the first walk with two or three, which elsewhere would push out those that the
+/// walk before has left; with more it would compute too little for what it fetches at its
+/// beginning.
 ///
 /// Query blocks that see no key come first, as finalize steps with fresh = true, and share the
 /// number of the first visit. Visits are numbered in the order of their first steps.

@@ -7,16 +7,17 @@ namespace cqsa {
 
 std::int64_t strip_group::visited_first() const {
     if (!forwards) return last_segment;
-    return turn_segment < last_segment ? last_segment : first_segment;
+    return turn_segment < last_segment ? turn_segment + 1 : first_segment;
 }
 
 std::int64_t strip_group::visited_after(std::int64_t segment) const {
-    if (forwards && segment <= turn_segment) return segment + 1;
-    return forwards && segment == turn_segment + 1 ? first_segment : segment - 1;
+    if (!forwards) return segment - 1;
+    return segment == last_segment ? first_segment : segment + 1;
 }
 
 std::int64_t strip_group::visited_last(std::int64_t first, std::int64_t last) const {
-    return forwards && first <= turn_segment ? std::min(last, turn_segment) : first;
+    if (!forwards) return first;
+    return first <= turn_segment ? std::min(last, turn_segment) : last;
 }
 
 GroupStream::GroupStream(const plan& plan)
