@@ -339,9 +339,9 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
             wanted.insert(wanted.end(), next.keys.begin(), next.keys.end());
             note(next.keys);
         }
-        keep_only(kept_keys_, {fetched_keys_.end() -
-                                   std::min(std::ssize(fetched_keys_), key_buffers_),
-                               fetched_keys_.end()});
+        keep_only(kept_keys_,
+                  {fetched_keys_.end() - std::min(std::ssize(fetched_keys_), key_buffers_),
+                   fetched_keys_.end()});
         const auto last = unended_.find(ended_attend + attends_ahead);
         if (last != unended_.end()) queries = last->second.queries;
     }

@@ -100,10 +100,10 @@ class Graph {
         std::map<std::int64_t, reads>::iterator end;
     };
     sight keys_in_sight(std::int64_t last_attend);
-    /// Keeps on the GPU the queries of the attend tasks to come, up to `last_attend`, and no others:
-    /// those of the next strip, which no task has read yet, would make room for results instead of
-    /// those that the last strip no longer needs. A block is not released before its last attend
-    /// task, and so this, has ended.
+    /// Keeps on the GPU the queries of the attend tasks to come, up to `last_attend`, and no
+    /// others: those of the next strip, which no task has read yet, would make room for results
+    /// instead of those that the last strip no longer needs. A block is not released before its
+    /// last attend task, and so this, has ended.
     void keep_queries(std::int64_t last_attend);
     void keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data_handle_t> now);
     /// StarPU does not evict from a node what is to be written through to it. What is read or
@@ -168,7 +168,7 @@ class Graph {
     /// Those that StarPU must not evict: where it wants a buffer of another size and all of those
     /// are in use, it evicts whatever it has not used for longest, which helps nobody.
     std::set<starpu_data_handle_t> kept_keys_;
-    std::set<starpu_data_handle_t> kept_queries_;    ///< see keep_queries
+    std::set<starpu_data_handle_t> kept_queries_; ///< see keep_queries
 };
 
 } // namespace cqsa
