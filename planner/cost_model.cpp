@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 namespace cqsa {
 namespace {
@@ -50,14 +51,21 @@ double attend_seconds(double flops, const plan& plan, const machine& machine) {
     return flops / (machine.devices > 0 ? rate * tile_efficiency(plan, machine) : rate);
 }
 
-/// Seconds of computing while keys are loaded: the longer of both where they differ much, and more
-/// where they are close, since neither goes on evenly (a tenth more where they are equal).
-double overlapped(double compute, double loads) {
+/// Seconds of what goes on at the same time: those of the longest where they differ much, and more
+/// where they are close, since none goes on evenly (a tenth more where two are equal).
+double overlapped(std::initializer_list<double> all) {
     constexpr double sharpness = 8;
-    const double longer = std::max(compute, loads);
-    if (longer <= 0) return 0;
-    return longer *
-           std::pow(1 + std::pow(std::min(compute, loads) / longer, sharpness), 1 / sharpness);
+    const double longest = std::ranges::max(all);
+    if (longest <= 0) return 0;
+    double sum = 0;
+    for (const double one : all)
+        sum += std::pow(one / longest, sharpness);
+    return longest * std::pow(sum, 1 / sharpness);
+}
+
+/// Whether a worker has one strip at a time, whose tasks wait for each other.
+bool has_lone_strips(const plan& plan, const machine& machine) {
+    return plan.interleave <= workers(machine);
 }
 
 /// How much longer the fullest of some devices is busy than the mean, strips being shared out
@@ -100,7 +108,8 @@ double tile_efficiency(const plan& plan, const machine& machine) {
     if (tiles == 0) return 1;
     const std::int64_t rows = block_rows(plan);
     const double filled = as_double(rows) / as_double(tiles_of(rows, machine) * machine.tile_rows);
-    if (machine.device_rates.tile_seconds > 0) return filled;
+    const bool overlap = machine.device_rates.tile_seconds > 0 && !has_lone_strips(plan, machine);
+    if (overlap) return filled;
     const std::int64_t waves = (tiles + machine.multiprocessors - 1) / machine.multiprocessors;
     return filled * as_double(tiles) / as_double(waves * machine.multiprocessors);
 }
@@ -154,7 +163,8 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
 
     const double devices = machine.devices;
     const double shared = imbalance(plan, work, devices);
-    const double compute = busy * shared / capacity;
+    const double sustained = busy * shared / capacity;
+    const double compute = sustained - rates.boost * std::min(sustained, rates.boost_seconds);
     const std::int64_t segment_tokens =
         std::min(plan.keys.tokens, plan.segment_blocks * plan.keys.block_tokens);
     const double segments = as_double(traffic.key_bytes) /
@@ -162,8 +172,9 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     const double loads = (as_double(traffic.key_bytes) / rates.h2d_bytes_per_second +
                           segments * rates.load_seconds) /
                          devices;
-    const bool lone_strip = plan.interleave <= workers(machine);
-    const bool fetches_ahead = workers(machine) == 1 && !lone_strip;
+    const double host = as_double(tasks) * rates.host_seconds / devices;
+    const bool lone_strips = has_lone_strips(plan, machine);
+    const bool fetches_ahead = workers(machine) == 1 && !lone_strips;
     const std::int64_t h2d_bytes = traffic.state_bytes + (fetches_ahead ? 0 : traffic.query_bytes);
     const std::int64_t d2h_bytes = traffic.state_bytes + (fetches_ahead ? 0 : traffic.result_bytes);
     const double changes = (as_double(h2d_bytes) / rates.h2d_bytes_per_second +
@@ -183,7 +194,11 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     const double ends = as_double(bytes.key * segment_tokens + bytes.query * strip_tokens) /
                             rates.h2d_bytes_per_second +
                         as_double(bytes.result * strip_tokens) / rates.d2h_bytes_per_second;
-    return ends + pinned + (lone_strip ? compute + loads : overlapped(compute, loads)) + changes;
+    // A lone GPU is told to load keys ahead.
+    const double walks = !lone_strips            ? overlapped({compute, loads, host})
+                         : workers(machine) == 1 ? overlapped({compute + host, loads})
+                                                 : compute + host + loads;
+    return ends + pinned + walks + changes;
 }
 
 namespace {

@@ -25,19 +25,20 @@ bus_traffic predict_traffic(const plan& plan, const machine& machine, const work
 
 /// The part of a launch's thread blocks that work: rows in tiles ÷ (waves · multiprocessors ·
 /// tile_rows), where a tile is `tile_rows` query rows of one head and the last tile of a block is
-/// not full; nor is the last wave of a launch, unless launches overlap. 1 when tiles are not
-/// modelled.
+/// not full; nor is the last wave of a launch, unless launches overlap, which those of a lone strip
+/// do not. 1 when tiles are not modelled.
 double tile_efficiency(const plan& plan, const machine& machine);
 
 /// Seconds that all attend tasks together spend at the beginnings and ends of tiles.
 double tile_seconds(const plan& plan, const machine& machine, const workload& work);
 
 /// Seconds of the whole run. Attention, merge and finalize tasks follow each other on each worker
-/// and hide the loads of keys and values (unless a lone strip leaves nothing to hide them behind).
-/// A single GPU that computes two strips in turn also hides what a change of strip moves (Q and
-/// results). States that were not kept, the first segment and the pinning of host memory for states
-/// are not hidden. With several workers the strips are shared out whole. On a CPU alone the first
-/// use of the memory of states and results comes on top.
+/// and hide the loads of keys and values (unless lone strips of several workers leave nothing to
+/// hide them behind) and the host's work for tasks (unless a lone strip waits for it). A single GPU
+/// that computes two strips in turn also hides what a change of strip moves (Q and results). States
+/// that were not kept, the first segment and the pinning of host memory for states are not hidden.
+/// With several workers the strips are shared out whole. On a CPU alone the first use of the memory
+/// of states and results comes on top.
 double predict_seconds(const plan& plan, const machine& machine, const workload& work,
                        const bus_traffic& traffic);
 

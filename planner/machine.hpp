@@ -22,8 +22,12 @@ struct rates {
     double d2h_bytes_per_second = 0; ///< … and to it, at the same time
     double load_seconds = 0;  ///< devices only: the bus waits so long before each segment of keys,
                               ///< for a buffer and for the host
+    double host_seconds = 0;  ///< devices only: the host's work for a task; those of a lone strip
+                              ///< wait for it
     double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
                               ///< the strip's queries and results
+    double boost_seconds = 0; ///< devices only: so long after a pause computing takes less time …
+    double boost = 0;         ///< … by this part of it, until the clock falls to the power limit
     double pin_bytes_per_second = 0;     ///< devices only: pinning host memory for states; 0: free
     double touch_bytes_per_second = 0;   ///< CPU only: first use of main memory, for states and
                                          ///< results; 0: free

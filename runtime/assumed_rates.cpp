@@ -37,19 +37,23 @@ rates assumed_gpu_rates(const problem& problem, const gpu_facts& gpu) {
     const double size =
         gpu.multiprocessors * gpu.clock_hertz / (reference.multiprocessors * reference.clock_hertz);
     const bool sixteen_bit = bytes_of(problem.type) == 2;
-    const double hopper = problem.head_dim <= 64 ? 505e12 : 690e12;
+    const double hopper = problem.head_dim <= 64 ? 505e12 : 675e12;
     // Before Hopper the 16-bit kernel uses mma.sync.
     const double flops = !sixteen_bit ? 60e12 : gpu.major == 9 ? hopper : hopper / 2;
     rates result;
     result.attend_flops_per_second = size * flops;
     result.merge_bytes_per_second = 2.4e12;
     result.task_seconds = 5e-6;
-    // Tiles end with reading and writing their state: work that grows with head_dim.
-    if (sixteen_bit && gpu.major == 9)
+    if (sixteen_bit && gpu.major == 9) {
+        // Tiles end with reading and writing their state: work that grows with head_dim.
         result.tile_seconds = 2e-6 * static_cast<double>(problem.head_dim) / 64;
+        result.boost_seconds = 0.3;
+        result.boost = 0.065;
+    }
     result.h2d_bytes_per_second = 53e9;
     result.d2h_bytes_per_second = 53e9;
     result.load_seconds = 2e-5;
+    result.host_seconds = 5e-5;
     result.strip_seconds = 3e-4;
     result.shortest_task_seconds = 1.5e-4;
     return result;

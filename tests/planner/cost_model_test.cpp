@@ -91,6 +91,9 @@ TEST(Tiles, CostTheirBeginningsAndEndsWhereLaunchesOverlap) {
     machine.tile_rows = 100;
     machine.device_rates.tile_seconds = 0.5;
     const workload work = measure_workload(plan);
+    // Those of a lone strip wait for each other.
+    EXPECT_DOUBLE_EQ(tile_efficiency(plan, machine), 1'500.0 / (5 * 4 * 100));
+    plan.interleave = 2;
     EXPECT_DOUBLE_EQ(tile_efficiency(plan, machine), 250.0 / 300);
     EXPECT_DOUBLE_EQ(tile_seconds(plan, machine, work),
                      static_cast<double>(work.tasks) * 18 / 4 * 0.5);
@@ -135,7 +138,8 @@ TEST(Seconds, OnACpuCountTheFirstUseOfMemory) {
 }
 
 TEST(Seconds, DoNotCountOnACpuThatCannotHelpTheGpus) {
-    plan plan = plan_of(causal(8'192), 1, 1, 1'024, 1'024);
+    plan plan = plan_of(causal(65'536), 1, 1, 8'192, 8'192);
+    plan.interleave = 3;
     machine alone = h100(64 * mebibyte);
     machine both = alone;
     both.cpu = true;
@@ -150,30 +154,74 @@ TEST(Seconds, DoNotCountOnACpuThatCannotHelpTheGpus) {
     EXPECT_LT(predict(plan, both, work).seconds, predict(plan, alone, work).seconds);
 }
 
-TEST(Seconds, OnAGpuHideTheLoadsOfKeysOnlyBehindASecondStrip) {
+TEST(Seconds, OnGpusHideTheLoadsOfKeysOnlyBehindASecondStrip) {
     problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
     plan plan = plan_of(problem, 1, 1, 10, 10);
     machine machine = one_gpu(1 << 20);
+    machine.devices = 2;
     machine.device_rates.load_seconds = 0.02;
     const workload work = measure_workload(plan);
     const auto seconds = [&](std::int64_t interleave, std::int64_t key_bytes) {
         plan.interleave = interleave;
         return predict_seconds(plan, machine, work, {.key_bytes = key_bytes});
     };
-    const double compute = total_flops(problem) / 1e6;
+    const double compute = total_flops(problem) / 1e6 / 2;
     const double segment_bytes = 10 * 2 * 4 * 4; // tokens, K and V, head_dim, bytes
-    const auto loads = [&](std::int64_t bytes) {
-        return static_cast<double>(bytes) / 1e4 + static_cast<double>(bytes) / segment_bytes * 0.02;
+    const auto loads = [&](std::int64_t bytes) { // of each GPU's half
+        const double half = static_cast<double>(bytes) / 2;
+        return half / 1e4 + half / segment_bytes * 0.02;
     };
 
-    EXPECT_DOUBLE_EQ(seconds(1, 500), seconds(1, 0) + loads(500));
-    EXPECT_NEAR(seconds(2, 500), seconds(2, 0), 1e-3 * compute);
+    EXPECT_DOUBLE_EQ(seconds(2, 500), seconds(2, 0) + loads(500));
+    EXPECT_NEAR(seconds(4, 500), seconds(4, 0), 1e-3 * compute);
     // Where both take as long, neither hides the other altogether.
     const auto equal = static_cast<std::int64_t>(compute / loads(1));
-    EXPECT_NEAR(seconds(2, equal), seconds(2, 0) + 0.09 * compute, 0.02 * compute);
-    const auto much = static_cast<std::int64_t>(100 * compute * 1e4);
-    EXPECT_GT(seconds(2, much), seconds(2, 0) + 90 * compute);
-    EXPECT_LT(seconds(2, much), seconds(1, much));
+    EXPECT_NEAR(seconds(4, equal), seconds(4, 0) + 0.09 * compute, 0.02 * compute);
+    const auto much = static_cast<std::int64_t>(100 * compute * 2e4);
+    EXPECT_GT(seconds(4, much), seconds(4, 0) + 90 * compute);
+    EXPECT_LT(seconds(4, much), seconds(2, much));
+}
+
+TEST(Seconds, OnASingleGpuHideTheLoadsOfKeysBehindALoneStrip) {
+    problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
+    const plan plan = plan_of(problem, 1, 1, 10, 10);
+    const machine machine = one_gpu(1 << 20);
+    const workload work = measure_workload(plan);
+    EXPECT_NEAR(predict_seconds(plan, machine, work, {.key_bytes = 500}),
+                predict_seconds(plan, machine, work, {}), 1e-3 * total_flops(problem) / 1e6);
+}
+
+TEST(Seconds, OnASingleGpuHideTheHostsWorkBehindASecondStrip) {
+    problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
+    plan plan = plan_of(problem, 1, 1, 10, 10);
+    machine machine = one_gpu(1 << 20);
+    const workload work = measure_workload(plan);
+    const double compute = total_flops(problem) / 1e6;
+    const double tasks = 8 * 8 + 8;
+    const auto cost_of = [&](std::int64_t interleave, double host_seconds) {
+        plan.interleave = interleave;
+        machine.device_rates.host_seconds = 0;
+        const double without = predict_seconds(plan, machine, work, {});
+        machine.device_rates.host_seconds = host_seconds;
+        return predict_seconds(plan, machine, work, {}) - without;
+    };
+    const double little = 0.2 * compute / tasks;
+    EXPECT_NEAR(cost_of(1, little), little * tasks, 1e-9);
+    EXPECT_NEAR(cost_of(2, little), 0, 1e-3 * compute);
+    EXPECT_GT(cost_of(2, 10 * compute / tasks), 8 * compute);
+}
+
+TEST(Seconds, OnAGpuAreFewerBeforeItsClockFalls) {
+    problem problem{.heads = 2, .tokens = 80, .kv_tokens = 80, .head_dim = 4};
+    plan plan = plan_of(problem, 1, 1, 10, 10);
+    plan.interleave = 2;
+    machine machine = one_gpu(1 << 20);
+    const workload work = measure_workload(plan);
+    const double before = predict_seconds(plan, machine, work, {});
+    const double compute = total_flops(problem) / 1e6;
+    machine.device_rates.boost = 0.1;
+    machine.device_rates.boost_seconds = compute / 2;
+    EXPECT_NEAR(predict_seconds(plan, machine, work, {}), before - 0.1 * compute / 2, 1e-9);
 }
 
 TEST(Seconds, OnASingleGpuHideWhatAChangeOfStripMoves) {
