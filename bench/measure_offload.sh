@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bench/measure_offload.sh FOLDER [STEP…]
 # Measures, on a machine with one GPU, what the table and the picture "time against device memory" are
-# made of, all with page-locked arrays, and leaves JSON and tables in FOLDER; about fifteen minutes on
+# made of, all with page-locked arrays, and leaves JSON and tables in FOLDER; some twenty minutes on
 # one H200. Steps, in order:
 #   budgets  1M tokens, head_dim 64, f16, causal: the planner's choice at budgets from 64 MiB up
 #   cudnn    the same with PyTorch: in-core, and from and to host memory (needs PyTorch)
@@ -10,7 +10,7 @@
 #   small    64K tokens, everything resident
 #   compare  the ways to order the same work, 64K to 2M tokens at budgets from 64 MiB up
 #   sizes    an eighth of what the in-core call needs: 512K, 1M and 2M tokens, head_dim 64 and 128,
-#            causal and dense, f16 and bf16 (2M tokens: one of both)
+#            causal and dense, f16 and bf16
 # A step that fails or lasts too long does not keep the others from running. Python is $CQSA_PYTHON or
 # python3; the program lies in the bundle (bin/) or in build/release/bench.
 set -uo pipefail
@@ -70,13 +70,10 @@ sizes() {
             for mask in causal dense; do
                 size 512 "$dim" "$type" "$mask" 2
                 size 1024 "$dim" "$type" "$mask" 1
+                size 2048 "$dim" "$type" "$mask" 0
             done
         done
     done
-    size 2048 64 f16 causal 0
-    size 2048 128 bf16 causal 0
-    size 2048 64 bf16 dense 0
-    size 2048 128 f16 dense 0
 }
 
 # The budget is an eighth of 4 operands and the fp32 state.
