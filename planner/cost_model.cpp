@@ -55,7 +55,7 @@ double attend_seconds(double flops, const plan& plan, const machine& machine) {
 /// where they are close, since none goes on evenly (a tenth more where two are equal).
 double overlapped(std::initializer_list<double> all) {
     constexpr double sharpness = 8;
-    const double longest = std::ranges::max(all);
+    const double longest = std::max(all);
     if (longest <= 0) return 0;
     double sum = 0;
     for (const double one : all)
