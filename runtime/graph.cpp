@@ -314,7 +314,7 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
             return starpu_data_is_on_node(keys, memory_node_) == 0;
         });
         const auto ended = unended_.extract(ended_attend);
-        const auto [in_sight, end] = keys_in_sight(ended_attend + attends_in_sight);
+        const sight in_sight = keys_in_sight(ended_attend + attends_in_sight);
         keep_queries(ended_attend + attends_ahead);
         // Notes that these keys are on the GPU, last of all, and makes room for them in the place
         // of those that were used longest ago.
@@ -323,7 +323,7 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
                 std::erase(fetched_keys_, key);
                 while (std::ssize(fetched_keys_) >= key_buffers_) {
                     const auto idle = std::ranges::find_if(
-                        fetched_keys_, [&](auto x) { return !in_sight.contains(x); });
+                        fetched_keys_, [&](auto x) { return !in_sight.keys.contains(x); });
                     if (idle == fetched_keys_.end()) break;
                     dropped.push_back(*idle);
                     fetched_keys_.erase(idle);
@@ -332,7 +332,7 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
             }
         };
         note(ended.mapped().keys);
-        for (auto one = unended_.begin(); one != end; ++one) {
+        for (auto one = unended_.begin(); one != in_sight.end; ++one) {
             auto& [attend, next] = *one;
             if (attend > ended_attend + attends_ahead) break;
             if (std::exchange(next.fetched, true)) continue;
