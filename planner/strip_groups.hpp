@@ -31,8 +31,7 @@ struct strip_group {
     bool forwards = true;           ///< from first_segment up to last_segment; otherwise down
     std::int64_t first_segment = 0;
     std::int64_t last_segment = 0; ///< ≥ first_segment
-    /// Where a walk forwards ends, ≤ last_segment: the segments beyond it come first, the last,
-    /// which may be short, before all.
+    /// Where a walk forwards ends, ≤ last_segment: the segments beyond it come first.
     std::int64_t turn_segment = 0;
 
     [[nodiscard]] std::int64_t visited_first() const;
