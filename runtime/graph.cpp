@@ -311,13 +311,15 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
         const std::lock_guard lock(mutex_);
         // StarPU may have evicted some by itself.
         std::erase_if(fetched_keys_, [this](starpu_data_handle_t keys) {
-            return starpu_data_is_on_node(keys, memory_node_) == 0;
+            const bool gone = starpu_data_is_on_node(keys, memory_node_) == 0;
+            if (gone) let_go(keys);
+            return gone;
         });
         const auto ended = unended_.extract(ended_attend);
         const sight in_sight = keys_in_sight(ended_attend + attends_in_sight);
         keep_queries(ended_attend + attends_ahead);
-        // Notes that these keys are on the GPU, last of all, and makes room for them in the place
-        // of those that were used longest ago.
+        // Notes that these keys are on the GPU, last of all, and keeps them there, in the place of
+        // those that were used longest ago.
         const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
             for (const starpu_data_handle_t key : keys) {
                 std::erase(fetched_keys_, key);
@@ -325,10 +327,12 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
                     const auto idle = std::ranges::find_if(
                         fetched_keys_, [&](auto x) { return !in_sight.keys.contains(x); });
                     if (idle == fetched_keys_.end()) break;
+                    let_go(*idle);
                     dropped.push_back(*idle);
                     fetched_keys_.erase(idle);
                 }
                 fetched_keys_.push_back(key);
+                keep(key);
             }
         };
         note(ended.mapped().keys);
@@ -339,9 +343,6 @@ void Graph::fetch_ahead(std::int64_t ended_attend) {
             wanted.insert(wanted.end(), next.keys.begin(), next.keys.end());
             note(next.keys);
         }
-        keep_only(kept_keys_,
-                  {fetched_keys_.end() - std::min(std::ssize(fetched_keys_), key_buffers_),
-                   fetched_keys_.end()});
         const auto last = unended_.find(ended_attend + attends_ahead);
         if (last != unended_.end()) queries = last->second.queries;
     }
@@ -377,19 +378,19 @@ void Graph::keep_queries(std::int64_t last_attend) {
         for (const starpu_data_handle_t query : read.queries)
             if (std::ssize(kept) < buffers) kept.insert(query);
     }
-    keep_only(kept_queries_, std::move(kept));
-}
-
-void Graph::keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data_handle_t> now) {
-    for (const starpu_data_handle_t data : kept)
-        if (!now.contains(data)) starpu_data_set_wt_mask(data, 0);
-    for (const starpu_data_handle_t data : now)
-        keep(data);
-    kept = std::move(now);
+    for (const starpu_data_handle_t query : kept_queries_)
+        if (!kept.contains(query)) let_go(query);
+    for (const starpu_data_handle_t query : kept)
+        keep(query);
+    kept_queries_ = std::move(kept);
 }
 
 void Graph::keep(starpu_data_handle_t data) const {
     starpu_data_set_wt_mask(data, 1U << memory_node_);
+}
+
+void Graph::let_go(starpu_data_handle_t data) {
+    starpu_data_set_wt_mask(data, 0);
 }
 
 template<class Key>

@@ -105,10 +105,10 @@ class Graph {
     /// instead of those that the last strip no longer needs. A block is not released before its
     /// last attend task, and so this, has ended.
     void keep_queries(std::int64_t last_attend);
-    void keep_only(std::set<starpu_data_handle_t>& kept, std::set<starpu_data_handle_t> now);
     /// StarPU does not evict from a node what is to be written through to it. What is read or
     /// written on that node needs no writing.
     void keep(starpu_data_handle_t data) const;
+    static void let_go(starpu_data_handle_t data);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>
@@ -162,12 +162,12 @@ class Graph {
     std::condition_variable changed_;
     std::int64_t ended_ = 0;
     double ended_flops_ = 0;
-    std::vector<std::int64_t> finished_blocks_;      ///< finalized, not yet released
-    std::map<std::int64_t, reads> unended_;          ///< attend tasks, by their number
-    std::vector<starpu_data_handle_t> fetched_keys_; ///< on the GPU, the last used last
-    /// Those that StarPU must not evict: where it wants a buffer of another size and all of those
-    /// are in use, it evicts whatever it has not used for longest, which helps nobody.
-    std::set<starpu_data_handle_t> kept_keys_;
+    std::vector<std::int64_t> finished_blocks_; ///< finalized, not yet released
+    std::map<std::int64_t, reads> unended_;     ///< attend tasks, by their number
+    /// On the GPU, the last used last, and kept there: where StarPU wants a buffer of another size
+    /// and all of those are in use, it evicts whatever it has not used for longest, which helps
+    /// nobody.
+    std::vector<starpu_data_handle_t> fetched_keys_;
     std::set<starpu_data_handle_t> kept_queries_; ///< see keep_queries
 };
 
