@@ -55,32 +55,31 @@ TEST(StepStream, BeginsAWalkWithTheOnlySegmentThatTheNextDoesNotSee) {
                              "23x23 23x01 f2 f3 01x01 f0 f1");
 }
 
-TEST(StepStream, BeginsOnlyTheFirstWalkWithTwoSegmentsThatTheNextDoesNotSee) {
+/// The steps of 8 causal tokens with so many strips in turn; strips and segments are of one token.
+std::string strips_in_turn(std::int64_t interleave) {
     plan plan = plan_of(causal_problem(8), 1, 1, 1, 1);
-    plan.interleave = 2;
+    plan.interleave = interleave;
+    return compact(plan);
+}
 
-    EXPECT_EQ(compact(plan), "6x6 7x6 7x7 6x0 7x0 6x1 7x1 6x2 7x2 6x3 7x3 6x4 7x4 6x5 f6 7x5 f7 "
-                             "5x5 5x4 4x4 5x3 4x3 5x2 4x2 5x1 4x1 5x0 f5 4x0 f4 "
-                             "2x0 3x0 2x1 3x1 2x2 f2 3x2 3x3 f3 1x1 1x0 f1 0x0 f0");
+TEST(StepStream, BeginsOnlyTheFirstWalkWithTwoSegmentsThatTheNextDoesNotSee) {
+    EXPECT_EQ(strips_in_turn(2),
+              "6x6 7x6 7x7 6x0 7x0 6x1 7x1 6x2 7x2 6x3 7x3 6x4 7x4 6x5 f6 7x5 f7 "
+              "5x5 5x4 4x4 5x3 4x3 5x2 4x2 5x1 4x1 5x0 f5 4x0 f4 "
+              "2x0 3x0 2x1 3x1 2x2 f2 3x2 3x3 f3 1x1 1x0 f1 0x0 f0");
 }
 
 TEST(StepStream, BeginsTheFirstWalkWithThreeSegmentsThatTheNextDoesNotSee) {
-    plan plan = plan_of(causal_problem(8), 1, 1, 1, 1);
-    plan.interleave = 3;
-
-    EXPECT_EQ(compact(plan), "5x5 6x5 7x5 6x6 7x6 7x7 5x0 6x0 7x0 5x1 6x1 7x1 5x2 6x2 7x2 "
-                             "5x3 6x3 7x3 5x4 f5 6x4 f6 7x4 f7 "
-                             "4x4 4x3 3x3 4x2 3x2 2x2 4x1 3x1 2x1 4x0 f4 3x0 f3 2x0 f2 "
-                             "0x0 f0 1x0 1x1 f1");
+    EXPECT_EQ(strips_in_turn(3), "5x5 6x5 7x5 6x6 7x6 7x7 5x0 6x0 7x0 5x1 6x1 7x1 5x2 6x2 7x2 "
+                                 "5x3 6x3 7x3 5x4 f5 6x4 f6 7x4 f7 "
+                                 "4x4 4x3 3x3 4x2 3x2 2x2 4x1 3x1 2x1 4x0 f4 3x0 f3 2x0 f2 "
+                                 "0x0 f0 1x0 1x1 f1");
 }
 
 TEST(StepStream, EndsTheFirstWalkWithMoreThanThreeSegmentsThatTheNextDoesNotSee) {
-    plan plan = plan_of(causal_problem(8), 1, 1, 1, 1);
-    plan.interleave = 4;
-
-    EXPECT_EQ(compact(plan), "4x0 5x0 6x0 7x0 4x1 5x1 6x1 7x1 4x2 5x2 6x2 7x2 4x3 5x3 6x3 7x3 "
-                             "4x4 f4 5x4 6x4 7x4 5x5 f5 6x5 7x5 6x6 f6 7x6 7x7 f7 "
-                             "3x3 3x2 2x2 3x1 2x1 1x1 3x0 f3 2x0 f2 1x0 f1 0x0 f0");
+    EXPECT_EQ(strips_in_turn(4), "4x0 5x0 6x0 7x0 4x1 5x1 6x1 7x1 4x2 5x2 6x2 7x2 4x3 5x3 6x3 7x3 "
+                                 "4x4 f4 5x4 6x4 7x4 5x5 f5 6x5 7x5 6x6 f6 7x6 7x7 f7 "
+                                 "3x3 3x2 2x2 3x1 2x1 1x1 3x0 f3 2x0 f2 1x0 f1 0x0 f0");
 }
 
 TEST(StepStream, MakesTheQuorumsOfThePaper) {
