@@ -31,6 +31,7 @@ struct offload_options {
     worker_set workers = worker_set::cuda;
     bool compare = false;
     std::int64_t chunks = 7;
+    std::vector<std::string> cuts;
     bool in_core = true;
     int rounds = 1;
     std::int64_t verify_rows = 0;
@@ -50,6 +51,17 @@ attend_options request_for(std::optional<std::int64_t> chunks, std::optional<tas
     attend_options request;
     request.chunks = chunks;
     request.order = order;
+    return request;
+}
+
+/// The undivided schedule with strips and segments of about so many tokens.
+attend_options request_for_cut(const std::string& cut) {
+    const std::size_t times = cut.find('x');
+    if (times == std::string::npos)
+        throw Error(error_code::usage, "--cuts: '" + cut + "' is not of the form STRIPxSEGMENT");
+    attend_options request = request_for(1, task_order::query_major);
+    request.strip_tokens = tool::parse_count("--cuts", cut.substr(0, times), 1);
+    request.segment_tokens = tool::parse_count("--cuts", cut.substr(times + 1), 1);
     return request;
 }
 
@@ -74,6 +86,8 @@ std::vector<plan_row> rows_of(const offload_options& options) {
         rows.push_back({"undivided", {request_for(1, task_order::query_major)}});
         rows.push_back(whole_quorums(options.size.tokens));
     }
+    for (const std::string& cut : options.cuts)
+        rows.push_back({cut, {request_for_cut(cut)}});
     return rows;
 }
 
@@ -392,6 +406,11 @@ void add_offload(CLI::App& app) {
         "quorums resident as in the paper");
     offload->add_option("--chunks", options->chunks, "Of the quorum- and query-major rows")
         ->capture_default_str();
+    offload
+        ->add_option("--cuts", options->cuts,
+                     "Beside it too: the undivided schedule with such strips and segments: "
+                     "6912x10368,5760x12672")
+        ->delimiter(',');
     offload->add_flag("!--no-in-core", options->in_core, "Leave out the kernel alone");
     offload
         ->add_option("--rounds", options->rounds,

@@ -14,9 +14,9 @@ namespace {
 /// what the last one left of the `resident` most recently used blocks:
 ///  - on the way up, which follows a way down to 0, the first min(v, resident) blocks;
 ///  - on the way down, which follows a way up to b ≥ v, the blocks from b − resident to v.
-/// A way up to v + 1 that begins with its last block finds one less and leaves one more of use: the
-/// sum is the same. A first way up that begins with up to three segments, the blocks from v on,
-/// leaves min(v, resident).
+/// A way up to v + 1 that begins with its last block finds one less and leaves one more of use to
+/// one down from v or v − 1: the sum is the same. A first way up that begins with up to three
+/// segments, the blocks from v on, leaves min(v, resident).
 std::int64_t query_major_loads(const plan& plan, std::int64_t resident) {
     const Staircase groups = group_stairs(plan);
     const std::int64_t count = groups.count();

@@ -23,12 +23,12 @@ namespace cqsa {
 /// forwards and in descending order on the way back: under causality the chain (visit number modulo
 /// interleave) that got the shorter strip gets the longer one next, and keeps in step with the
 /// others. Causal query_major plans visit the groups from the last, which has most work, to the
-/// first, so that several workers end together. Their walks forwards end with the last segment that
-/// the next group sees, where the segments beyond it are one, and begin with that one: at the end,
-/// among short tasks at the diagonal, too little is computed while it and those after it are
-/// fetched. So does the first walk with two or three, which elsewhere would push out those that the
-/// walk before has left; with more it would compute too little for what it fetches at its
-/// beginning.
+/// first, so that several workers end together. Their walks forwards begin with the last segment,
+/// where the next group does not see it and at most one before it: at the end, among short tasks at
+/// the diagonal, too little is computed while it and those after it are fetched, and it would push
+/// out what the next walk begins with; of two buffers one is free at the beginning. The first walk
+/// begins with up to three, all that the next group does not see: it finds nothing to push out;
+/// with more it would compute too little for what it fetches at its beginning.
 ///
 /// Query blocks that see no key come first, as finalize steps with fresh = true, and share the
 /// number of the first visit. Visits are numbered in the order of their first steps.

@@ -73,9 +73,10 @@ std::int64_t GroupStream::turn_of(std::int64_t begin, std::int64_t end) const {
     const std::int64_t seen = visibility_.visible_blocks((strips_ - end) * strip_blocks_ - 1);
     if (seen == 0) return last;
     const std::int64_t next_last = (seen - 1) / segment_blocks_;
-    // The first walk has nothing to push out, but begins with what few strips see.
-    const std::int64_t most_beyond = begin == 0 ? 3 : 1;
-    return last - next_last <= most_beyond ? next_last : last;
+    const std::int64_t beyond = last - next_last;
+    // See step_stream: the first walk has nothing to push out.
+    if (begin == 0) return beyond <= 3 ? next_last : last;
+    return beyond == 1 || beyond == 2 ? last - 1 : last;
 }
 
 bool GroupStream::next_leaf() {

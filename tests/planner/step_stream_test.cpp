@@ -62,11 +62,11 @@ std::string strips_in_turn(std::int64_t interleave) {
     return compact(plan);
 }
 
-TEST(StepStream, BeginsOnlyTheFirstWalkWithTwoSegmentsThatTheNextDoesNotSee) {
+TEST(StepStream, BeginsTheFirstWalkWithBothSegmentsThatTheNextDoesNotSeeLaterOnesWithTheLast) {
     EXPECT_EQ(strips_in_turn(2),
               "6x6 7x6 7x7 6x0 7x0 6x1 7x1 6x2 7x2 6x3 7x3 6x4 7x4 6x5 f6 7x5 f7 "
               "5x5 5x4 4x4 5x3 4x3 5x2 4x2 5x1 4x1 5x0 f5 4x0 f4 "
-              "2x0 3x0 2x1 3x1 2x2 f2 3x2 3x3 f3 1x1 1x0 f1 0x0 f0");
+              "3x3 2x0 3x0 2x1 3x1 2x2 f2 3x2 f3 1x1 1x0 f1 0x0 f0");
 }
 
 TEST(StepStream, BeginsTheFirstWalkWithThreeSegmentsThatTheNextDoesNotSee) {
