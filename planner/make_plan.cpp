@@ -7,6 +7,7 @@
 #include "planner/cost_model.hpp"
 #include "planner/error.hpp"
 #include "planner/flops.hpp"
+#include "planner/schedule.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -25,6 +26,12 @@ constexpr int feasible_slow_strips = 3;
 constexpr int feasible_slow_segments = 2;
 
 constexpr std::int64_t quickly_simulated_keys = 100'000;
+// Steps that are simulated for the seconds of plans, of all together: for each second of the run,
+// and at most. A step takes less than half a microsecond.
+constexpr double simulated_steps_per_second = 100'000;
+constexpr double most_simulated_steps = 100'000;
+// How much longer than the fastest a plan may take by the closed form to be simulated.
+constexpr double closed_form_error = 0.25;
 
 // Differences that the model cannot tell.
 constexpr double same_time = 0.005;
@@ -259,6 +266,35 @@ void keep_most(std::vector<candidate>& candidates, Property property) {
     std::erase_if(candidates, [&](const candidate& one) { return property(one) < most; });
 }
 
+/// Puts the simulated seconds in the place of those of the closed form, which only tells the plans
+/// that are worth it, and drops the others. False, and all seconds are as before, where even
+/// the first takes too many steps, or where all are quorum-major.
+bool simulate(std::vector<candidate>& candidates, const machine& machine) {
+    const auto is_quorum_major = [](const candidate& one) {
+        return one.plan.order == task_order::quorum_major;
+    };
+    // At equal memory these move states besides.
+    if (!std::ranges::all_of(candidates, is_quorum_major))
+        std::erase_if(candidates, is_quorum_major);
+    std::ranges::sort(candidates, {}, predicted_seconds);
+    const double fastest = predicted_seconds(candidates.front());
+    const double most_steps = std::min(most_simulated_steps, simulated_steps_per_second * fastest);
+    double steps = 0;
+    std::size_t simulated = 0;
+    for (candidate& one : candidates) {
+        steps += static_cast<double>(one.plan.tasks);
+        if (is_quorum_major(one) || steps > most_steps ||
+            predicted_seconds(one) > (1 + closed_form_error) * fastest)
+            break;
+        one.plan.predicted.seconds =
+            simulate_seconds(one.plan, machine, device_residency(one.plan, machine));
+        ++simulated;
+    }
+    if (simulated == 0) return false;
+    candidates.erase(candidates.begin() + static_cast<std::ptrdiff_t>(simulated), candidates.end());
+    return true;
+}
+
 } // namespace
 
 plan make_plan(const problem& problem, const machine& machine, const plan_request& request) {
@@ -285,6 +321,7 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
         return one.longest_task_seconds <= rates.longest_task_seconds;
     });
     const bool lone_gpu = machine.devices == 1 && workers(machine) == 1;
+    const bool simulated = lone_gpu && simulate(candidates, machine);
     if (!lone_gpu) { // which independent quorums buy nothing
         keep_fast(candidates, request.tolerance);
         keep_most(candidates, independent_quorums);
@@ -298,7 +335,9 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     const bool exact = chosen.order == task_order::query_major && chosen.segment_blocks == 1;
     if (machine.devices > 0 && !exact &&
         chosen.tasks * chosen.segment_blocks <= quickly_simulated_keys) {
+        const double seconds = chosen.predicted.seconds;
         chosen.predicted = predict_by_simulation(chosen, machine, best.work);
+        if (simulated) chosen.predicted.seconds = seconds;
     }
     chosen.measured_rates = rates.measured;
     return chosen;

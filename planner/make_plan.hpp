@@ -25,11 +25,13 @@ struct plan_request {
 
 /// The plan for a problem on a machine: among divisions (c = 1 and the small perfect sets, or the c
 /// asked for), orders, flows, blocks, strips and segments whose predicted peak fits the budgets,
-/// the fastest by the model in planner/cost_model.hpp. Of those within `tolerance` of it the one
-/// with most independent quorums (merged partial states; not on a single GPU); of plans that differ
-/// by no more than the model can tell, the one whose tasks belong to most quorums. Tasks that are
-/// too short or too long (planner/machine.hpp) are avoided where that costs no more than 5 %. Every
-/// plan is valid for step_stream.
+/// the fastest by the model in planner/cost_model.hpp. On a single GPU that model only tells which
+/// query-major plans are simulated (planner/schedule.hpp), as many as take a small part of the run,
+/// and the fastest of these is meant; quorum-major plans are made there when they are asked for. Of
+/// plans within `tolerance` of the fastest the one with most independent quorums (merged partial
+/// states; not on a single GPU); of plans that differ by no more than the model can tell, the one
+/// whose tasks belong to most quorums. Tasks that are too short or too long (planner/machine.hpp)
+/// are avoided where that costs no more than 5 %. Every plan is valid for step_stream.
 ///
 /// Throws Error: bad_input (extents negative or too large, heads not a multiple of kv_heads,
 /// head_dim outside 1 … 256), usage (a request or a machine that makes no sense), does_not_fit

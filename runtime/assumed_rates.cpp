@@ -46,7 +46,7 @@ rates assumed_gpu_rates(const problem& problem, const gpu_facts& gpu) {
     result.task_seconds = 5e-6;
     if (sixteen_bit && gpu.major == 9) {
         // Tiles end with reading and writing their state: work that grows with head_dim.
-        result.tile_seconds = 2e-6 * static_cast<double>(problem.head_dim) / 64;
+        result.tile_seconds = 3e-6 * static_cast<double>(problem.head_dim) / 64;
         result.boost_seconds = 0.3;
         result.boost = 0.065;
     }

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/schedule.hpp"
+
+#include "planner/block_bytes.hpp"
+#include "planner/cost_model.hpp"
+#include "planner/step_stream.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace cqsa {
+namespace {
+
+// The graph asks for the operands of a task when the one so many places before it has ended.
+constexpr std::size_t attends_ahead = 3;
+
+// The host's work, in that for a task: to begin a run, and at each change of strips.
+constexpr double start_tasks = 5;
+constexpr double strip_tasks = 1.4;
+
+/// The key blocks on the device, the last used last.
+class KeyCache {
+  public:
+    explicit KeyCache(std::int64_t capacity) : capacity_(std::max<std::int64_t>(1, capacity)) {}
+
+    struct entry {
+        std::int64_t block;
+        double ready;    ///< when it has been loaded
+        double last_end; ///< of the tasks that have used it
+    };
+
+    /// The block, moved to the end, or nullptr when it is not there.
+    entry* find(std::int64_t block) {
+        const auto here = std::ranges::find(entries_, block, &entry::block);
+        if (here == entries_.end()) return nullptr;
+        std::rotate(here, here + 1, entries_.end());
+        return &entries_.back();
+    }
+
+    /// When a buffer is free for another block.
+    [[nodiscard]] double room_at() const {
+        return std::ssize(entries_) < capacity_ ? 0 : entries_.front().last_end;
+    }
+
+    void add(std::int64_t block, double ready) {
+        if (std::ssize(entries_) >= capacity_) entries_.erase(entries_.begin());
+        entries_.push_back({block, ready, ready});
+    }
+
+  private:
+    std::int64_t capacity_;
+    std::vector<entry> entries_;
+};
+
+class Schedule {
+  public:
+    Schedule(const plan& plan, const machine& machine, const residency& kept)
+        : plan_(plan), machine_(machine), rates_(machine.device_rates),
+          flops_per_second_(rates_.attend_flops_per_second * tile_efficiency(plan, machine)),
+          keys_(kept.key_blocks), computed_(start_tasks * rates_.host_seconds), bus_(computed_) {}
+
+    double seconds() {
+        step_stream steps(plan_);
+        while (const auto step = steps.next()) {
+            if (step->kind == step_kind::attend) {
+                attend(*step);
+            } else {
+                finalize(*step);
+            }
+        }
+        return std::max(computed_, written_);
+    }
+
+  private:
+    void attend(const step& step) {
+        const double asked = end_of(attends_ahead);
+        // The host launches a task while the one before runs, unless both are of one strip.
+        launched_ = std::max(launched_, end_of(2)) + rates_.host_seconds;
+        double start = std::max(computed_, launched_);
+        if (step.strip == last_strip_) start = std::max(start, computed_ + rates_.host_seconds);
+        if (step.strip > newest_strip_) {
+            start += strip_tasks * rates_.host_seconds;
+            begin_strip(step.strip);
+        }
+        start = std::max(start, load_queries(step, asked));
+        const double latency = rates_.load_seconds / static_cast<double>(step.keys.size());
+        for (const std::int64_t block : step.keys)
+            start = std::max(start, load_keys(block, asked, latency));
+        computed_ = start + duration(step, start);
+        for (const std::int64_t block : step.keys) {
+            if (auto* here = keys_.find(block)) here->last_end = computed_;
+        }
+        ends_[attends_++ % ends_.size()] = computed_;
+        last_strip_ = step.strip;
+    }
+
+    /// End of the attend task so many places before the next; 0: there is none.
+    [[nodiscard]] double end_of(std::size_t before) const {
+        return ends_[(attends_ + ends_.size() - before) % ends_.size()];
+    }
+
+    double load_keys(std::int64_t block, double asked, double latency) {
+        if (const auto* here = keys_.find(block)) return here->ready;
+        const double seconds =
+            static_cast<double>(key_block_bytes(plan_.problem, plan_.keys.size(block))) /
+            rates_.h2d_bytes_per_second;
+        const double from = std::max(asked, keys_.room_at()) + rates_.host_seconds;
+        bus_ = std::max(bus_, from) + latency + seconds;
+        keys_.add(block, bus_);
+        return bus_;
+    }
+
+    /// The first strip of a group has the buffers of results for its queries; the others get those
+    /// of the strips before, when their results have been written.
+    void begin_strip(std::int64_t strip) {
+        newest_strip_ = strip;
+        query_room_ = begun_ > 0 && begun_ <= results_.size() ? results_[begun_ - 1] : 0;
+        ++begun_;
+    }
+
+    double load_queries(const step& step, double asked) {
+        std::int64_t bytes = 0;
+        for (std::size_t i = 0; i < step.queries.size(); ++i) {
+            const std::int64_t tokens = plan_.queries.size(step.queries[i]);
+            if (step.fresh[i]) bytes += query_block_bytes(plan_.problem, tokens);
+        }
+        if (bytes == 0) return 0;
+        const double seconds =
+            rates_.load_seconds + static_cast<double>(bytes) / rates_.h2d_bytes_per_second;
+        // Keys do not wait for queries that have no buffer yet, but share the bus with them.
+        bus_ = std::max(bus_, asked) + seconds;
+        return std::max(bus_, query_room_ + seconds);
+    }
+
+    [[nodiscard]] double duration(const step& step, double start) const {
+        std::int64_t tiles = 0;
+        for (const std::int64_t block : step.queries)
+            tiles += (plan_.queries.size(block) + machine_.tile_rows - 1) / machine_.tile_rows;
+        const double turns =
+            static_cast<double>(tiles * plan_.problem.heads * plan_.problem.batch) /
+            static_cast<double>(std::max<std::int64_t>(1, machine_.multiprocessors));
+        const double seconds = static_cast<double>(step.flops) / flops_per_second_ +
+                               std::max(1.0, turns) * rates_.tile_seconds + rates_.task_seconds;
+        return start < rates_.boost_seconds ? seconds * (1 - rates_.boost) : seconds;
+    }
+
+    void finalize(const step& step) {
+        if (begun_ > 0) {
+            begun_ = 0;
+            results_.clear();
+        }
+        last_strip_ = -1;
+        for (const std::int64_t block : step.queries) {
+            const std::int64_t tokens = plan_.queries.size(block);
+            const std::int64_t result = result_block_bytes(plan_.problem, tokens);
+            const std::int64_t bytes = state_block_bytes(plan_.problem, tokens) + result;
+            computed_ += std::max(rates_.host_seconds,
+                                  rates_.task_seconds +
+                                      static_cast<double>(bytes) / rates_.merge_bytes_per_second);
+            written_ = std::max(written_, computed_) +
+                       static_cast<double>(result) / rates_.d2h_bytes_per_second;
+        }
+        if (step.strip != finished_strip_ || results_.empty()) results_.push_back(0);
+        finished_strip_ = step.strip;
+        results_.back() = written_;
+    }
+
+    const plan& plan_;
+    const machine& machine_;
+    const rates& rates_;
+    const double flops_per_second_;
+    KeyCache keys_;
+    double computed_;                          ///< end of the last task
+    double launched_ = 0;                      ///< when the host has launched the last attend task
+    double bus_;                               ///< end of the last load
+    double written_ = 0;                       ///< of the last result
+    std::array<double, attends_ahead> ends_{}; ///< of the last attend tasks, in turn
+    std::size_t attends_ = 0;
+    std::int64_t last_strip_ = -1;
+    std::int64_t newest_strip_ = -1;
+    std::int64_t finished_strip_ = -1;
+    std::vector<double> results_; ///< when those of the group's strips have been written
+    std::size_t begun_ = 0;       ///< strips since the last finalize
+    double query_room_ = 0;       ///< when the newest strip has buffers for its queries
+};
+
+} // namespace
+
+double simulate_seconds(const plan& plan, const machine& machine, const residency& kept) {
+    return Schedule(plan, machine, kept).seconds();
+}
+
+} // namespace cqsa

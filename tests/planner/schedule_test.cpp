@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// The simulated schedule of one GPU: against sums by hand and bounds, and what it is made for:
+// which of some plans is faster.
+#include "planner/schedule.hpp"
+
+#include "plan_checker.hpp"
+#include "planner/cost_model.hpp"
+#include "planner/flops.hpp"
+#include "planner/key_loads.hpp"
+#include "planner/make_plan.hpp"
+#include "planner/workload.hpp"
+#include "random_plan.hpp"
+#include "test_machine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+#include <random>
+
+namespace cqsa::test {
+namespace {
+
+double simulated(const plan& plan, const machine& machine) {
+    return simulate_seconds(plan, machine, device_residency(plan, machine));
+}
+
+/// 8 causal tokens of one head, one element each, in f32: 256 bytes of Q, 512 of K with V and of O
+/// with LSE, 768 of state a block.
+plan eight_tokens(std::int64_t strip, std::int64_t segment) {
+    problem problem{.heads = 1, .kv_heads = 1, .tokens = 8, .kv_tokens = 8};
+    problem.head_dim = 1;
+    problem.type = problem.out_type = data_type::f32;
+    problem.mask = mask_rule::causal_top_left;
+    plan plan;
+    plan.problem = problem;
+    plan.queries = {8, strip, 8 / strip};
+    plan.keys = {8, segment, 8 / segment};
+    plan.difference_set = {0};
+    plan.interleave = 2;
+    return plan;
+}
+
+TEST(Schedule, OfOneTaskIsOneThingAfterAnother) {
+    machine machine = one_gpu(1 << 20);
+    machine.device_rates.load_seconds = 0.25;
+    const plan plan = eight_tokens(8, 8);
+    const double loads = (256 + 512) / 1e4 + 2 * 0.25;
+    const double attend = 4 * 36 / 1e6;
+    const double finalize = (768 + 512) / 1e6;
+    EXPECT_DOUBLE_EQ(simulated(plan, machine), loads + attend + finalize + 512 / 2e4);
+}
+
+TEST(Schedule, OfTwoStripsHidesTheLoadsThatComputingCovers) {
+    machine machine = one_gpu(1 << 20);
+    machine.device_rates.attend_flops_per_second = 4; // a pair takes a second
+    machine.device_rates.load_seconds = 0;
+    const plan plan = eight_tokens(4, 4);
+    const double first = (256 + 512) / 1e4; // of strip 1 and segment 1: the next walk begins at 0
+    const double finalize = (768 + 512) / 1e6;
+    EXPECT_DOUBLE_EQ(simulated(plan, machine), first + 36 + 2 * finalize + 512 / 2e4);
+}
+
+TEST(Schedule, OfAFastGpuIsThatOfItsBus) {
+    machine machine = one_gpu(0);
+    machine.device_rates.attend_flops_per_second = 1e15;
+    machine.device_rates.merge_bytes_per_second = 1e15;
+    machine.device_rates.d2h_bytes_per_second = 1e15;
+    machine.device_rates.load_seconds = 0;
+    const plan plan = eight_tokens(2, 2);
+    machine.device_bytes = device_working_set(plan, machine).allocated_bytes;
+    const residency kept = device_residency(plan, machine);
+    const auto keys = static_cast<double>(simulate_key_loads(plan, kept.key_blocks) / 2 * 512);
+    EXPECT_NEAR(simulate_seconds(plan, machine, kept), (keys + 4 * 256) / 1e4, 1e-9);
+}
+
+TEST(Schedule, LiesBetweenTheLongestPartAndTheirSum) {
+    std::mt19937_64 random(31);
+    for (int draw = 0; draw < 400; ++draw) {
+        plan plan = random_plan(random, 2'000, 40);
+        plan.order = task_order::query_major;
+        plan.flow = state_flow::continued;
+        machine machine = one_gpu(0);
+        machine.device_rates.attend_flops_per_second =
+            std::exp2(std::uniform_real_distribution<>(14, 26)(random));
+        const std::int64_t more = std::uniform_int_distribution<std::int64_t>(0, 100'000)(random);
+        machine.device_bytes = device_working_set(plan, machine).allocated_bytes + more;
+        const workload work = measure_workload(plan);
+        plan.tasks = work.tasks;
+        const residency kept = device_residency(plan, machine);
+        const bus_traffic traffic =
+            predict_traffic(plan, machine, work, kept, simulate_key_loads(plan, kept.key_blocks));
+        const double compute =
+            total_flops(plan.problem) / machine.device_rates.attend_flops_per_second;
+        const double to = static_cast<double>(traffic.h2d()) / 1e4;
+        const double from = static_cast<double>(traffic.d2h()) / 2e4;
+
+        const double seconds = simulate_seconds(plan, machine, kept);
+
+        ASSERT_GE(seconds * (1 + 1e-9), std::max({compute, to, from})) << to_text(plan);
+        // Blocks are padded, short ones too; a block of queries may come for each of its tasks.
+        const double padding = 512.0 * static_cast<double>(plan.tasks * plan.segment_blocks +
+                                                           3 * plan.queries.blocks());
+        const auto& rates = machine.device_rates;
+        const double rest = static_cast<double>(plan.tasks + plan.queries.blocks()) *
+                            (rates.load_seconds + padding / 1e4);
+        ASSERT_LE(seconds, compute + to + from + rest) << to_text(plan);
+    }
+}
+
+/// As on an H200, whose launches overlap and whose clock falls.
+machine h200(std::int64_t device_bytes) {
+    machine machine = h100(device_bytes);
+    machine.tile_rows = 192;
+    machine.alignment = 384;
+    rates& rates = machine.device_rates;
+    rates.attend_flops_per_second = 505e12;
+    rates.tile_seconds = 3e-6;
+    rates.load_seconds = 2e-5;
+    rates.host_seconds = 5e-5;
+    rates.boost_seconds = 0.3;
+    rates.boost = 0.065;
+    rates.shortest_task_seconds = 1.5e-4;
+    return machine;
+}
+
+double simulated(std::int64_t tokens, std::int64_t budget, std::int64_t strip,
+                 std::int64_t segment) {
+    const machine machine = h200(budget * mebibyte);
+    plan_request request;
+    request.chunks = 1;
+    request.order = task_order::query_major;
+    request.strip_tokens = strip;
+    request.segment_tokens = segment;
+    return simulated(make_plan(causal(tokens), machine, request), machine);
+}
+
+// Seconds of second calls on an H200 (bench/README.md): tasks at the diagonal decide.
+TEST(Schedule, TellsWhichOfSomePlansOfShortRunsAreFaster) {
+    const double fast = simulated(65'536, 128, 8'448, 8'448); // measured 0.0107
+    EXPECT_LT(fast, simulated(65'536, 128, 9'600, 8'448));    // 0.0117
+    EXPECT_LT(fast, simulated(65'536, 128, 8'448, 11'136));   // 0.0119
+    EXPECT_NEAR(fast, 0.0107, 0.05 * 0.0107);
+}
+
+TEST(Schedule, IsWhatThePlannerFollowsOnALoneGpu) {
+    for (const std::int64_t tokens : {65'536, 262'144, 1'048'576}) {
+        const machine machine = h200(128 * mebibyte);
+        const plan chosen = make_plan(causal(tokens), machine);
+        EXPECT_DOUBLE_EQ(chosen.predicted.seconds, simulated(chosen, machine));
+        plan_request request;
+        request.chunks = 1;
+        const plan undivided = make_plan(causal(tokens), machine, request);
+        EXPECT_LT(chosen.predicted.seconds, 1.006 * simulated(undivided, machine));
+    }
+}
+
+} // namespace
+} // namespace cqsa::test
