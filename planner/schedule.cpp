@@ -3,11 +3,13 @@
 
 #include "planner/block_bytes.hpp"
 #include "planner/cost_model.hpp"
+#include "planner/recently_used.hpp"
 #include "planner/step_stream.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace cqsa {
@@ -20,46 +22,14 @@ constexpr std::size_t attends_ahead = 3;
 constexpr double start_tasks = 5;
 constexpr double strip_tasks = 1.4;
 
-/// The key blocks on the device, the last used last.
-class KeyCache {
-  public:
-    explicit KeyCache(std::int64_t capacity) : capacity_(std::max<std::int64_t>(1, capacity)) {}
-
-    struct entry {
-        std::int64_t block;
-        double ready;    ///< when it has been loaded
-        double last_end; ///< of the tasks that have used it
-    };
-
-    /// The block, moved to the end, or nullptr when it is not there.
-    entry* find(std::int64_t block) {
-        const auto here = std::ranges::find(entries_, block, &entry::block);
-        if (here == entries_.end()) return nullptr;
-        std::rotate(here, here + 1, entries_.end());
-        return &entries_.back();
-    }
-
-    /// When a buffer is free for another block.
-    [[nodiscard]] double room_at() const {
-        return std::ssize(entries_) < capacity_ ? 0 : entries_.front().last_end;
-    }
-
-    void add(std::int64_t block, double ready) {
-        if (std::ssize(entries_) >= capacity_) entries_.erase(entries_.begin());
-        entries_.push_back({block, ready, ready});
-    }
-
-  private:
-    std::int64_t capacity_;
-    std::vector<entry> entries_;
-};
-
 class Schedule {
   public:
     Schedule(const plan& plan, const machine& machine, const residency& kept)
         : plan_(plan), machine_(machine), rates_(machine.device_rates),
           flops_per_second_(rates_.attend_flops_per_second * tile_efficiency(plan, machine)),
-          keys_(kept.key_blocks), computed_(start_tasks * rates_.host_seconds), bus_(computed_) {}
+          kept_keys_(plan.keys.blocks(), kept.key_blocks), loaded_(plan.keys.blocks()),
+          read_(plan.keys.blocks()), computed_(start_tasks * rates_.host_seconds), bus_(computed_) {
+    }
 
     double seconds() {
         step_stream steps(plan_);
@@ -89,9 +59,8 @@ class Schedule {
         for (const std::int64_t block : step.keys)
             start = std::max(start, load_keys(block, asked, latency));
         computed_ = start + duration(step, start);
-        for (const std::int64_t block : step.keys) {
-            if (auto* here = keys_.find(block)) here->last_end = computed_;
-        }
+        for (const std::int64_t block : step.keys)
+            read_[block] = computed_;
         ends_[attends_++ % ends_.size()] = computed_;
         last_strip_ = step.strip;
     }
@@ -102,14 +71,14 @@ class Schedule {
     }
 
     double load_keys(std::int64_t block, double asked, double latency) {
-        if (const auto* here = keys_.find(block)) return here->ready;
+        const std::optional<std::int64_t> out = kept_keys_.next_out();
+        if (!kept_keys_.use(block)) return loaded_[block];
         const double seconds =
             static_cast<double>(key_block_bytes(plan_.problem, plan_.keys.size(block))) /
             rates_.h2d_bytes_per_second;
-        const double from = std::max(asked, keys_.room_at()) + rates_.host_seconds;
+        const double from = std::max(asked, out ? read_[*out] : 0) + rates_.host_seconds;
         bus_ = std::max(bus_, from) + latency + seconds;
-        keys_.add(block, bus_);
-        return bus_;
+        return loaded_[block] = bus_;
     }
 
     /// The first strip of a group has the buffers of results for its queries; the others get those
@@ -171,11 +140,13 @@ class Schedule {
     const machine& machine_;
     const rates& rates_;
     const double flops_per_second_;
-    KeyCache keys_;
-    double computed_;                          ///< end of the last task
-    double launched_ = 0;                      ///< when the host has launched the last attend task
-    double bus_;                               ///< end of the last load
-    double written_ = 0;                       ///< of the last result
+    RecentlyUsed kept_keys_;
+    std::vector<double> loaded_; ///< of each key block on the device: when it has been loaded,
+    std::vector<double> read_;   ///< and the end of the last task that has read it
+    double computed_;            ///< end of the last task
+    double launched_ = 0;        ///< when the host has launched the last attend task
+    double bus_;                 ///< end of the last load
+    double written_ = 0;         ///< of the last result
     std::array<double, attends_ahead> ends_{}; ///< of the last attend tasks, in turn
     std::size_t attends_ = 0;
     std::int64_t last_strip_ = -1;

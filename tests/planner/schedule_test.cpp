@@ -69,8 +69,9 @@ TEST(Schedule, OfAFastGpuIsThatOfItsBus) {
     const plan plan = eight_tokens(2, 2);
     machine.device_bytes = device_working_set(plan, machine).allocated_bytes;
     const residency kept = device_residency(plan, machine);
-    const auto keys = static_cast<double>(simulate_key_loads(plan, kept.key_blocks) / 2 * 512);
-    EXPECT_NEAR(simulate_seconds(plan, machine, kept), (keys + 4 * 256) / 1e4, 1e-9);
+    const auto key_tokens = static_cast<double>(simulate_key_loads(plan, kept.key_blocks));
+    EXPECT_NEAR(simulate_seconds(plan, machine, kept), (key_tokens / 2 * 512 + 4 * 256) / 1e4,
+                1e-9);
 }
 
 TEST(Schedule, LiesBetweenTheLongestPartAndTheirSum) {
