@@ -52,4 +52,12 @@ plan random_plan(std::mt19937_64& random, std::int64_t most_tokens, std::int64_t
     return plan;
 }
 
+plan random_query_major_plan(std::mt19937_64& random, std::int64_t most_tokens,
+                             std::int64_t most_blocks) {
+    plan plan = random_plan(random, most_tokens, most_blocks);
+    plan.order = task_order::query_major;
+    plan.flow = state_flow::continued;
+    return plan;
+}
+
 } // namespace cqsa::test

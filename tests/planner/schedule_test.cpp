@@ -31,11 +31,7 @@ plan eight_tokens(std::int64_t strip, std::int64_t segment) {
     problem.head_dim = 1;
     problem.type = problem.out_type = data_type::f32;
     problem.mask = mask_rule::causal_top_left;
-    plan plan;
-    plan.problem = problem;
-    plan.queries = {8, strip, 8 / strip};
-    plan.keys = {8, segment, 8 / segment};
-    plan.difference_set = {0};
+    plan plan = plan_of(problem, 1, 1, strip, segment);
     plan.interleave = 2;
     return plan;
 }
@@ -77,9 +73,7 @@ TEST(Schedule, OfAFastGpuIsThatOfItsBus) {
 TEST(Schedule, LiesBetweenTheLongestPartAndTheirSum) {
     std::mt19937_64 random(31);
     for (int draw = 0; draw < 400; ++draw) {
-        plan plan = random_plan(random, 2'000, 40);
-        plan.order = task_order::query_major;
-        plan.flow = state_flow::continued;
+        plan plan = random_query_major_plan(random, 2'000, 40);
         machine machine = one_gpu(0);
         machine.device_rates.attend_flops_per_second =
             std::exp2(std::uniform_real_distribution<>(14, 26)(random));

@@ -211,9 +211,7 @@ std::int64_t cached_loads(const plan& plan, std::int64_t capacity) {
 TEST(PredictedKeyLoads, OfQueryMajorPlansAreThoseOfAnLruCache) {
     std::mt19937_64 random(6);
     for (int draw = 0; draw < 1'000; ++draw) {
-        plan plan = random_plan(random, 3'000, 80);
-        plan.order = task_order::query_major;
-        plan.flow = state_flow::continued;
+        plan plan = random_query_major_plan(random, 3'000, 80);
         plan.segment_blocks = 1;
         const workload work = measure_workload(plan);
         const auto capacity = std::uniform_int_distribution<std::int64_t>(1, 90)(random);
@@ -225,9 +223,7 @@ TEST(PredictedKeyLoads, OfQueryMajorPlansAreThoseOfAnLruCache) {
 TEST(PredictedKeyLoads, OfLongerSegmentsDifferByLessThanASegmentPerWalk) {
     std::mt19937_64 random(7);
     for (int draw = 0; draw < 500; ++draw) {
-        plan plan = random_plan(random, 3'000, 80);
-        plan.order = task_order::query_major;
-        plan.flow = state_flow::continued;
+        plan plan = random_query_major_plan(random, 3'000, 80);
         const workload work = measure_workload(plan);
         const auto capacity =
             2 * plan.segment_blocks + std::uniform_int_distribution<std::int64_t>(0, 90)(random);
