@@ -129,8 +129,8 @@ nlohmann::json json_of(const attend_case& size) {
 class Offload {
   public:
     explicit Offload(const offload_options& options)
-        : options_(options), out_(options.json == "-" ? stderr : stdout), report_(machine()),
-          begin_(std::chrono::steady_clock::now()) {}
+        : options_(options), plans_(rows_of(options)), out_(options.json == "-" ? stderr : stdout),
+          report_(machine()), begin_(std::chrono::steady_clock::now()) {}
 
     void run() {
         report_["gpu"] = gpu_name();
@@ -234,7 +234,7 @@ class Offload {
         fixed.workers = options_.workers;
         if (text != "all") fixed.device_bytes = tool::parse_bytes("--device-memory", text);
         const std::string budget = budget_text(fixed.device_bytes);
-        for (const plan_row& plan : rows_of(options_)) {
+        for (const plan_row& plan : plans_) {
             if (is_late()) break;
             nlohmann::json row{{"plan", plan.name}};
             if (fixed.device_bytes) row["budget_bytes"] = *fixed.device_bytes;
@@ -362,6 +362,7 @@ class Offload {
     }
 
     offload_options options_;
+    std::vector<plan_row> plans_; ///< of each budget
     std::FILE* out_;
     nlohmann::json report_;
     std::chrono::steady_clock::time_point begin_;
