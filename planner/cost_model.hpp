@@ -29,7 +29,14 @@ bus_traffic predict_traffic(const plan& plan, const machine& machine, const work
 /// do not. 1 when tiles are not modelled.
 double tile_efficiency(const plan& plan, const machine& machine);
 
-/// Seconds that all attend tasks together spend at the beginnings and ends of tiles.
+/// Tiles of so many query rows of one head; 0 when tiles are not modelled.
+std::int64_t tiles_of(std::int64_t rows, const machine& machine);
+
+/// Seconds that an attend task spends at the beginnings and ends of tiles, of which it has so many
+/// for each head.
+double task_tile_seconds(std::int64_t tiles, const problem& problem, const machine& machine);
+
+/// The same of all attend tasks together.
 double tile_seconds(const plan& plan, const machine& machine, const workload& work);
 
 /// Seconds of the whole run. Attention, merge and finalize tasks follow each other on each worker

@@ -273,9 +273,8 @@ bool simulate(std::vector<candidate>& candidates, const machine& machine) {
     const auto is_quorum_major = [](const candidate& one) {
         return one.plan.order == task_order::quorum_major;
     };
-    // At equal memory these move states besides.
-    if (!std::ranges::all_of(candidates, is_quorum_major))
-        std::erase_if(candidates, is_quorum_major);
+    if (std::ranges::all_of(candidates, is_quorum_major)) return false;
+    std::erase_if(candidates, is_quorum_major); // which at equal memory move states besides
     std::ranges::sort(candidates, {}, predicted_seconds);
     const double fastest = predicted_seconds(candidates.front());
     const double most_steps = std::min(most_simulated_steps, simulated_steps_per_second * fastest);
@@ -283,9 +282,7 @@ bool simulate(std::vector<candidate>& candidates, const machine& machine) {
     std::size_t simulated = 0;
     for (candidate& one : candidates) {
         steps += static_cast<double>(one.plan.tasks);
-        if (is_quorum_major(one) || steps > most_steps ||
-            predicted_seconds(one) > (1 + closed_form_error) * fastest)
-            break;
+        if (steps > most_steps || predicted_seconds(one) > (1 + closed_form_error) * fastest) break;
         one.plan.predicted.seconds =
             simulate_seconds(one.plan, machine, device_residency(one.plan, machine));
         ++simulated;

@@ -18,8 +18,6 @@ class RecentlyUsed {
         older_[ends_] = newer_[ends_] = ends_;
     }
 
-    [[nodiscard]] bool holds(std::int64_t block) const { return older_[block] != none; }
-
     /// The block that makes room for the next one that is not held; nothing where there is room.
     [[nodiscard]] std::optional<std::int64_t> next_out() const {
         return room_ > 0 ? std::nullopt : std::optional(newer_[ends_]);
@@ -27,7 +25,7 @@ class RecentlyUsed {
 
     /// Whether the block must be loaded before it is used now.
     bool use(std::int64_t block) {
-        const bool loaded = !holds(block);
+        const bool loaded = older_[block] == none;
         if (!loaded) {
             unlink(block);
         } else if (room_ > 0) {

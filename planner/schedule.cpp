@@ -15,9 +15,6 @@
 namespace cqsa {
 namespace {
 
-// The graph asks for the operands of a task when the one so many places before it has ended.
-constexpr std::size_t attends_ahead = 3;
-
 // The host's work, in that for a task: to begin a run, and at each change of strips. Fitted to 31
 // plans of 64K tokens on an H200 (bench/README.md).
 constexpr double start_tasks = 5;
@@ -62,13 +59,13 @@ class Schedule {
         computed_ = start + duration(step, start);
         for (const std::int64_t block : step.keys)
             read_[block] = computed_;
-        ends_[attends_++ % ends_.size()] = computed_;
+        ends_[static_cast<std::size_t>(attends_++ % attends_ahead)] = computed_;
         last_strip_ = step.strip;
     }
 
     /// End of the attend task so many places before the next; 0: there is none.
-    [[nodiscard]] double end_of(std::size_t before) const {
-        return ends_[(attends_ + ends_.size() - before) % ends_.size()];
+    [[nodiscard]] double end_of(std::int64_t before) const {
+        return ends_[static_cast<std::size_t>((attends_ + attends_ahead - before) % attends_ahead)];
     }
 
     double load_keys(std::int64_t block, double asked, double latency) {
@@ -107,12 +104,10 @@ class Schedule {
     [[nodiscard]] double duration(const step& step, double start) const {
         std::int64_t tiles = 0;
         for (const std::int64_t block : step.queries)
-            tiles += (plan_.queries.size(block) + machine_.tile_rows - 1) / machine_.tile_rows;
-        const double turns =
-            static_cast<double>(tiles * plan_.problem.heads * plan_.problem.batch) /
-            static_cast<double>(std::max<std::int64_t>(1, machine_.multiprocessors));
+            tiles += tiles_of(plan_.queries.size(block), machine_);
         const double seconds = static_cast<double>(step.flops) / flops_per_second_ +
-                               std::max(1.0, turns) * rates_.tile_seconds + rates_.task_seconds;
+                               task_tile_seconds(tiles, plan_.problem, machine_) +
+                               rates_.task_seconds;
         return start < rates_.boost_seconds ? seconds * (1 - rates_.boost) : seconds;
     }
 
@@ -149,7 +144,7 @@ class Schedule {
     double bus_;                 ///< end of the last load
     double written_ = 0;         ///< of the last result
     std::array<double, attends_ahead> ends_{}; ///< of the last attend tasks, in turn
-    std::size_t attends_ = 0;
+    std::int64_t attends_ = 0;
     std::int64_t last_strip_ = -1;
     std::int64_t newest_strip_ = -1;
     std::int64_t finished_strip_ = -1;

@@ -5,7 +5,13 @@
 #include "planner/memory_model.hpp"
 #include "planner/plan.hpp"
 
+#include <cstdint>
+
 namespace cqsa {
+
+/// On a lone GPU the operands of an attend task are asked for when the one so many places before it
+/// has ended: by the graph (runtime/graph.hpp), and so here.
+constexpr std::int64_t attends_ahead = 3;
 
 /// Seconds of a query-major plan on a machine with one GPU and no CPU that helps, task by task:
 /// when each attend task starts, which waits for the one before it, for its keys and, at a change

@@ -4,6 +4,7 @@
 #include "codelets/attend/codelet.hpp"
 #include "codelets/finalize/codelet.hpp"
 #include "codelets/merge/codelet.hpp"
+#include "planner/schedule.hpp"
 #include "planner/step_stream.hpp"
 #include "planner/visibility.hpp"
 
@@ -19,8 +20,7 @@ namespace {
 
 constexpr std::int64_t max_tasks = 512;
 constexpr std::chrono::milliseconds poll_interval{100};
-// Attend tasks whose operands are fetched, and more whose keys stay where they already are.
-constexpr std::int64_t attends_ahead = 3;
+// Attend tasks whose keys stay where they already are: more than those whose operands are fetched.
 constexpr std::int64_t attends_in_sight = 12;
 // Merges release memory and complete results, so they go before attention that is ready too.
 constexpr int attend_priority = 0;
