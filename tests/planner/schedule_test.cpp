@@ -70,6 +70,15 @@ TEST(Schedule, OfAFastGpuIsThatOfItsBus) {
                 1e-9);
 }
 
+TEST(Schedule, CountsNoTilesWhereTheyAreNotModelled) {
+    machine machine = one_gpu(1 << 20);
+    const plan plan = eight_tokens(4, 4);
+    const double without = simulated(plan, machine);
+    machine.device_rates.tile_seconds = 1;
+    machine.tile_rows = 0;
+    EXPECT_DOUBLE_EQ(simulated(plan, machine), without);
+}
+
 TEST(Schedule, LiesBetweenTheLongestPartAndTheirSum) {
     std::mt19937_64 random(31);
     for (int draw = 0; draw < 400; ++draw) {
