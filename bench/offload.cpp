@@ -307,11 +307,12 @@ class Offload {
         row.update(json_of(last.plan));
         row["predicted"] = json_of(last.plan.predicted);
         row["measured"] = json_of(last.measured);
-        row["measured"]["seconds"] = mean(runs);
-        row["call_seconds"] = mean(calls);
+        row["measured"]["seconds"] = median(runs);
+        row["call_seconds"] = median(calls);
+        row["each_call_seconds"] = calls;
         if (in_core_seconds_) {
-            row["in_core_seconds"] = mean(in_core);
-            row["in_core_ratio"] = mean(in_core) / mean(calls);
+            row["in_core_seconds"] = median(in_core);
+            row["in_core_ratio"] = median(in_core) / median(calls);
         }
         if (options_.verify_rows > 0) row["verify"] = verified();
     }
