@@ -10,7 +10,9 @@
 #include "planner/schedule.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <map>
 #include <string>
 #include <tuple>
 
@@ -47,13 +49,22 @@ struct candidate {
     double longest_task_seconds = 0;
 };
 
+bool is_lone_gpu(const machine& machine) {
+    return machine.devices == 1 && workers(machine) == 1;
+}
+
 /// Tries all plans and keeps those that fit, and how much the others lack.
 class Search {
   public:
     Search(const problem& problem, const machine& machine, const plan_request& request)
         : problem_(problem), machine_(machine), request_(request) {
-        for (const division& division : candidate_divisions(problem, request, machine.alignment)) {
-            try_division(division);
+        const auto divisions = candidate_divisions(problem, request, machine.alignment);
+        for (const auto order : {task_order::query_major, task_order::quorum_major}) {
+            for (const division& division : divisions) {
+                if (division.order == order) try_division(division);
+            }
+            // On a lone GPU the other order buys nothing, and at equal memory it moves states.
+            if (is_lone_gpu(machine) && !found.empty()) return;
         }
     }
 
@@ -266,25 +277,36 @@ void keep_most(std::vector<candidate>& candidates, Property property) {
     std::erase_if(candidates, [&](const candidate& one) { return property(one) < most; });
 }
 
+/// Tokens of the blocks of both sides, blocks of a strip and of a segment, strips that take turns.
+using cuts = std::array<std::int64_t, 5>;
+
+cuts cuts_of(const plan& plan) {
+    return {plan.queries.block_tokens, plan.strip_blocks, plan.keys.block_tokens,
+            plan.segment_blocks, plan.interleave};
+}
+
 /// Puts the simulated seconds in the place of those of the closed form, which only tells the plans
 /// that are worth it, and drops the others. False, and all seconds are as before, where even
-/// the first takes too many steps, or where all are quorum-major.
+/// the first takes too many steps, or where they are quorum-major.
 bool simulate(std::vector<candidate>& candidates, const machine& machine) {
-    const auto is_quorum_major = [](const candidate& one) {
-        return one.plan.order == task_order::quorum_major;
-    };
-    if (std::ranges::all_of(candidates, is_quorum_major)) return false;
-    std::erase_if(candidates, is_quorum_major); // which at equal memory move states besides
+    if (candidates.front().plan.order == task_order::quorum_major) return false;
     std::ranges::sort(candidates, {}, predicted_seconds);
     const double fastest = predicted_seconds(candidates.front());
     const double most_steps = std::min(most_simulated_steps, simulated_steps_per_second * fastest);
     double steps = 0;
     std::size_t simulated = 0;
+    // Divisions often have cuts in common, and in query-major order the same steps with them.
+    std::map<cuts, double> seconds_of;
     for (candidate& one : candidates) {
-        steps += static_cast<double>(one.plan.tasks);
-        if (steps > most_steps || predicted_seconds(one) > (1 + closed_form_error) * fastest) break;
-        one.plan.predicted.seconds =
-            simulate_seconds(one.plan, machine, device_residency(one.plan, machine));
+        if (predicted_seconds(one) > (1 + closed_form_error) * fastest) break;
+        const auto [known, is_new] = seconds_of.try_emplace(cuts_of(one.plan));
+        if (is_new) {
+            steps += static_cast<double>(one.plan.tasks);
+            if (steps > most_steps) break;
+            known->second =
+                simulate_seconds(one.plan, machine, device_residency(one.plan, machine));
+        }
+        one.plan.predicted.seconds = known->second;
         ++simulated;
     }
     if (simulated == 0) return false;
@@ -317,7 +339,7 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     prefer(candidates, length_loss, [&](const candidate& one) {
         return one.longest_task_seconds <= rates.longest_task_seconds;
     });
-    const bool lone_gpu = machine.devices == 1 && workers(machine) == 1;
+    const bool lone_gpu = is_lone_gpu(machine);
     const bool simulated = lone_gpu && simulate(candidates, machine);
     if (!lone_gpu) { // which independent quorums buy nothing
         keep_fast(candidates, request.tolerance);
