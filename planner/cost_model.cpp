@@ -172,7 +172,9 @@ double predict_seconds(const plan& plan, const machine& machine, const workload&
     const double devices = machine.devices;
     const double shared = imbalance(plan, work, devices);
     const double sustained = busy * shared / capacity;
-    const double compute = sustained - rates.boost * std::min(sustained, rates.boost_seconds);
+    const double boosted = std::min(sustained, rates.boost_seconds);
+    const double falling = boosted > 0 ? boosted / (2 * rates.boost_seconds) : 0;
+    const double compute = sustained - rates.boost * boosted * (1 - falling);
     const std::int64_t segment_tokens =
         std::min(plan.keys.tokens, plan.segment_blocks * plan.keys.block_tokens);
     const double segments = as_double(traffic.key_bytes) /

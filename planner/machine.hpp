@@ -26,8 +26,8 @@ struct rates {
                               ///< wait for it
     double strip_seconds = 0; ///< devices only: idle at a change of strip, beside the transfers of
                               ///< the strip's queries and results
-    double boost_seconds = 0; ///< devices only: so long after a pause computing takes less time …
-    double boost = 0;         ///< … by this part of it, until the clock falls to the power limit
+    double boost = 0;         ///< devices only: after a pause computing takes so much less time …
+    double boost_seconds = 0; ///< … and ever less so, until the clock is at the power limit
     double pin_bytes_per_second = 0;     ///< devices only: pinning host memory for states; 0: free
     double touch_bytes_per_second = 0;   ///< CPU only: first use of main memory, for states and
                                          ///< results; 0: free

@@ -3,6 +3,7 @@
 
 #include "planner/block_bytes.hpp"
 #include "planner/cost_model.hpp"
+#include "planner/multiprocessors.hpp"
 #include "planner/recently_used.hpp"
 #include "planner/step_stream.hpp"
 
@@ -15,19 +16,22 @@
 namespace cqsa {
 namespace {
 
-// The host's work, in that for a task: to begin a run, and at each change of strips. Fitted to 31
-// plans of 64K tokens on an H200 (bench/README.md).
-constexpr double start_tasks = 5;
+// The host's work, in that for a task: to begin a run, and at each change of strips. Fitted, like
+// the assumed rates of tiles, loads and the host, to plans of 64K to 1M tokens on H200s
+// (bench/README.md).
+constexpr double start_tasks = 10;
 constexpr double strip_tasks = 1.4;
 
 class Schedule {
   public:
     Schedule(const plan& plan, const machine& machine, const residency& kept)
         : plan_(plan), machine_(machine), rates_(machine.device_rates),
-          flops_per_second_(rates_.attend_flops_per_second * tile_efficiency(plan, machine)),
-          kept_keys_(plan.keys.blocks(), kept.key_blocks), loaded_(plan.keys.blocks()),
-          read_(plan.keys.blocks()), computed_(start_tasks * rates_.host_seconds), bus_(computed_) {
-    }
+          tiled_(machine.multiprocessors > 0 && machine.tile_rows > 0),
+          overlaps_(tiled_ && rates_.tile_seconds > 0),
+          kept_keys_(plan.keys.blocks(), kept.key_blocks),
+          multiprocessors_(tiled_ ? static_cast<double>(machine.multiprocessors) : 1),
+          loaded_(plan.keys.blocks()), read_(plan.keys.blocks()),
+          computed_(start_tasks * rates_.host_seconds), bus_(computed_) {}
 
     double seconds() {
         step_stream steps(plan_);
@@ -46,7 +50,7 @@ class Schedule {
         const double asked = end_of(attends_ahead);
         // The host launches a task while the one before runs, unless both are of one strip.
         launched_ = std::max(launched_, end_of(2)) + rates_.host_seconds;
-        double start = std::max(computed_, launched_);
+        double start = overlaps_ ? launched_ : std::max(computed_, launched_);
         if (step.strip == last_strip_) start = std::max(start, computed_ + rates_.host_seconds);
         if (step.strip > newest_strip_) {
             start += strip_tasks * rates_.host_seconds;
@@ -56,7 +60,7 @@ class Schedule {
         const double latency = rates_.load_seconds / static_cast<double>(step.keys.size());
         for (const std::int64_t block : step.keys)
             start = std::max(start, load_keys(block, asked, latency));
-        computed_ = start + duration(step, start);
+        computed_ = compute(step, start);
         for (const std::int64_t block : step.keys)
             read_[block] = computed_;
         ends_[static_cast<std::size_t>(attends_++ % attends_ahead)] = computed_;
@@ -101,14 +105,40 @@ class Schedule {
         return std::max(bus_, query_room_ + seconds);
     }
 
-    [[nodiscard]] double duration(const step& step, double start) const {
+    /// What the clock, before it has fallen to the power limit, saves of so much computing.
+    [[nodiscard]] double boost(double from, double to) const {
+        const double end = std::min(to, rates_.boost_seconds);
+        if (from >= end) return 0;
+        const double mean = 1 - (from + end) / (2 * rates_.boost_seconds);
+        return rates_.boost * mean * (end - from);
+    }
+
+    /// The end of a task that is launched at `start`.
+    double compute(const step& step, double start) {
+        double seconds = static_cast<double>(step.flops) / rates_.attend_flops_per_second;
+        seconds -= boost(start, start + seconds);
+        seconds += rates_.task_seconds;
+        if (!tiled_) return multiprocessors_.run(1, seconds, start);
+        std::int64_t rows = 0;
         std::int64_t tiles = 0;
-        for (const std::int64_t block : step.queries)
+        for (const std::int64_t block : step.queries) {
+            rows += plan_.queries.size(block);
             tiles += tiles_of(plan_.queries.size(block), machine_);
-        const double seconds = static_cast<double>(step.flops) / flops_per_second_ +
-                               task_tile_seconds(tiles, plan_.problem, machine_) +
-                               rates_.task_seconds;
-        return start < rates_.boost_seconds ? seconds * (1 - rates_.boost) : seconds;
+        }
+        // The last tile of a block takes as long as the others.
+        seconds *= static_cast<double>(tiles * machine_.tile_rows) / static_cast<double>(rows);
+        tiles *= plan_.problem.heads * plan_.problem.batch;
+        // A launch of fewer tiles than multiprocessors is cut finer.
+        if (overlaps_) tiles = std::max(tiles, machine_.multiprocessors);
+        const auto places = static_cast<double>(machine_.multiprocessors);
+        const double turns = static_cast<double>(tiles) / places;
+        // At the power limit multiprocessors without work leave their power to the others.
+        if (rates_.boost > 0 && start >= rates_.boost_seconds) {
+            return multiprocessors_.run(places, seconds + turns * rates_.tile_seconds,
+                                        std::max(start, computed_));
+        }
+        return multiprocessors_.run(static_cast<double>(tiles),
+                                    seconds / turns + rates_.tile_seconds, start);
     }
 
     void finalize(const step& step) {
@@ -124,6 +154,7 @@ class Schedule {
             computed_ += std::max(rates_.host_seconds,
                                   rates_.task_seconds +
                                       static_cast<double>(bytes) / rates_.merge_bytes_per_second);
+            multiprocessors_.wait_until(computed_);
             written_ = std::max(written_, computed_) +
                        static_cast<double>(result) / rates_.d2h_bytes_per_second;
         }
@@ -135,8 +166,10 @@ class Schedule {
     const plan& plan_;
     const machine& machine_;
     const rates& rates_;
-    const double flops_per_second_;
+    const bool tiled_;
+    const bool overlaps_; ///< a launch begins on multiprocessors that the last one leaves
     RecentlyUsed kept_keys_;
+    Multiprocessors multiprocessors_;
     std::vector<double> loaded_; ///< of each key block on the device: when it has been loaded,
     std::vector<double> read_;   ///< and the end of the last task that has read it
     double computed_;            ///< end of the last task

@@ -46,14 +46,14 @@ rates assumed_gpu_rates(const problem& problem, const gpu_facts& gpu) {
     result.task_seconds = 5e-6;
     if (sixteen_bit && gpu.major == 9) {
         // Tiles end with reading and writing their state: work that grows with head_dim.
-        result.tile_seconds = 3e-6 * static_cast<double>(problem.head_dim) / 64;
-        result.boost_seconds = 0.3;
-        result.boost = 0.065;
+        result.tile_seconds = 4e-6 * static_cast<double>(problem.head_dim) / 64;
+        result.boost = 0.135;
+        result.boost_seconds = 0.12;
     }
     result.h2d_bytes_per_second = 53e9;
     result.d2h_bytes_per_second = 53e9;
-    result.load_seconds = 2e-5;
-    result.host_seconds = 5e-5;
+    result.load_seconds = 1.2e-5;
+    result.host_seconds = 5.5e-5;
     result.strip_seconds = 3e-4;
     result.shortest_task_seconds = 1.5e-4;
     return result;

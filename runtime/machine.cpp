@@ -87,6 +87,8 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.alignment = with_task_of(problem, 1, 1, [&](const attend_task& task) {
         return cuda::attend_block_multiple(task, kind);
     });
+    node.tile_rows = with_task_of(
+        problem, 1, 1, [&](const attend_task& task) { return cuda::attend_tile_rows(task, kind); });
 #endif
 }
 

@@ -80,6 +80,10 @@ std::int64_t attend_block_multiple(const attend_task& task, const gpu_kind& gpu)
     return std::lcm(k.tile_rows, k.tile_keys);
 }
 
+std::int64_t attend_tile_rows(const attend_task& task, const gpu_kind& gpu) {
+    return fits_hopper(task, gpu) ? hopper::kernel_for(task.head_dim)->tile_rows : 128;
+}
+
 void attend(const attend_task& task, std::span<std::byte> workspace, void* stream) {
     int device = 0;
     check(cudaGetDevice(&device), "asking for the current device");

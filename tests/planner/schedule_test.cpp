@@ -118,20 +118,20 @@ machine h200(std::int64_t device_bytes) {
     machine.alignment = 384;
     rates& rates = machine.device_rates;
     rates.attend_flops_per_second = 505e12;
-    rates.tile_seconds = 3e-6;
-    rates.load_seconds = 2e-5;
-    rates.host_seconds = 5e-5;
-    rates.boost_seconds = 0.3;
-    rates.boost = 0.065;
+    rates.tile_seconds = 4e-6;
+    rates.load_seconds = 1.2e-5;
+    rates.host_seconds = 5.5e-5;
+    rates.boost = 0.135;
+    rates.boost_seconds = 0.12;
     rates.shortest_task_seconds = 1.5e-4;
     return machine;
 }
 
-double simulated(std::int64_t tokens, std::int64_t budget, std::int64_t strip,
-                 std::int64_t segment) {
+double simulated(std::int64_t tokens, std::int64_t budget, std::int64_t strip, std::int64_t segment,
+                 std::int64_t chunks = 1) {
     const machine machine = h200(budget * mebibyte);
     plan_request request;
-    request.chunks = 1;
+    request.chunks = chunks;
     request.order = task_order::query_major;
     request.strip_tokens = strip;
     request.segment_tokens = segment;
@@ -144,6 +144,21 @@ TEST(Schedule, TellsWhichOfSomePlansOfShortRunsAreFaster) {
     EXPECT_LT(fast, simulated(65'536, 128, 9'600, 8'448));    // 0.0117
     EXPECT_LT(fast, simulated(65'536, 128, 8'448, 11'136));   // 0.0119
     EXPECT_NEAR(fast, 0.0107, 0.05 * 0.0107);
+}
+
+// Two strips of 5376 rows are 448 tiles of 192 rows, 3.4 waves on 132 multiprocessors, and the next
+// keys are too late for others to fill the fourth; two of 6144 rows are 512 tiles, 3.9 waves.
+TEST(Schedule, CountsMultiprocessorsWithoutWorkWhereKeysComeLate) {
+    const double full = simulated(262'144, 64, 6'144, 4'224);  // measured 0.1622 and 0.1634
+    const double empty = simulated(262'144, 64, 5'376, 5'376); // 0.1738 and 0.1757
+    EXPECT_LT(full, 0.98 * empty);
+    EXPECT_NEAR(full, 0.1628, 0.05 * 0.1628);
+    EXPECT_NEAR(empty, 0.1748, 0.05 * 0.1748);
+}
+
+TEST(Schedule, OfQueryMajorPlansIsThatOfTheirCuts) {
+    EXPECT_EQ(simulated(65'536, 256, 7'296, 7'296, 3), simulated(65'536, 256, 7'296, 7'296));
+    EXPECT_EQ(simulated(262'144, 256, 18'816, 18'816, 7), simulated(262'144, 256, 18'816, 18'816));
 }
 
 TEST(Schedule, IsWhatThePlannerFollowsOnALoneGpu) {

@@ -36,12 +36,14 @@ double state_bytes(data_type type, std::int64_t rows, std::int64_t head_dim) {
     return static_cast<double>(rows * (head_dim + 2) * bytes_of(state_type(type)));
 }
 
-// What tiles, of 192 rows on 132 multiprocessors, take beside their products: they read and write
+constexpr std::int64_t tile_rows = 192; // as the Hopper kernels
+
+// What tiles, on 132 multiprocessors, take beside their products: they read and write
 // their states.
 double tile_end_seconds(const attend_task& task) {
     std::int64_t tiles = 0;
     for (const query_block& query : task.queries)
-        tiles += task.batch * task.heads * ((query.tokens + 191) / 192);
+        tiles += task.batch * task.heads * ((query.tokens + tile_rows - 1) / tile_rows);
     return std::max(1.0, static_cast<double>(tiles) / 132) * simulated::current().tile_seconds *
            static_cast<double>(task.head_dim) / 64;
 }
@@ -54,7 +56,7 @@ std::string attend_unsupported(const attend_task& task, int /*device*/) {
 
 std::size_t attend_workspace_limit(const attend_task& task, const gpu_kind& /*gpu*/) {
     // As the Hopper kernels: two partial tiles for each of 132 multiprocessors.
-    return static_cast<std::size_t>(132 * 2 * 192) * (task.head_dim + 2) * sizeof(float);
+    return static_cast<std::size_t>(132 * 2 * tile_rows) * (task.head_dim + 2) * sizeof(float);
 }
 
 std::size_t attend_workspace_bytes(const attend_task& task, int /*device*/) {
@@ -63,6 +65,10 @@ std::size_t attend_workspace_bytes(const attend_task& task, int /*device*/) {
 
 std::int64_t attend_block_multiple(const attend_task& /*task*/, const gpu_kind& /*gpu*/) {
     return 384;
+}
+
+std::int64_t attend_tile_rows(const attend_task& /*task*/, const gpu_kind& /*gpu*/) {
+    return tile_rows;
 }
 
 void attend(const attend_task& task, std::span<std::byte> /*workspace*/, void* stream) {
