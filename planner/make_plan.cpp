@@ -29,14 +29,16 @@ constexpr int feasible_slow_segments = 2;
 
 constexpr std::int64_t quickly_simulated_keys = 100'000;
 // Steps that are simulated for the seconds of plans, of all together: for each second of the run,
-// and at most. A step takes less than half a microsecond.
-constexpr double simulated_steps_per_second = 100'000;
+// at least, and at most. A step takes less than half a microsecond.
+constexpr double simulated_steps_per_second = 30'000;
+constexpr double least_simulated_steps = 2'000;
 constexpr double most_simulated_steps = 100'000;
 // How much longer than the fastest a plan may take by the closed form to be simulated.
 constexpr double closed_form_error = 0.25;
 
-// Differences that the model cannot tell.
+// Differences that the model cannot tell, and those that a simulated schedule cannot.
 constexpr double same_time = 0.005;
+constexpr double same_simulated_time = 0.002;
 // What tasks of a good length may cost. The model does not know how much slower the kernel of a CPU
 // is in short ones.
 constexpr double length_loss = 0.05;
@@ -292,7 +294,8 @@ bool simulate(std::vector<candidate>& candidates, const machine& machine) {
     if (candidates.front().plan.order == task_order::quorum_major) return false;
     std::ranges::sort(candidates, {}, predicted_seconds);
     const double fastest = predicted_seconds(candidates.front());
-    const double most_steps = std::min(most_simulated_steps, simulated_steps_per_second * fastest);
+    const double most_steps = std::clamp(simulated_steps_per_second * fastest,
+                                         least_simulated_steps, most_simulated_steps);
     double steps = 0;
     std::size_t simulated = 0;
     // Divisions often have cuts in common, and in query-major order the same steps with them.
@@ -345,7 +348,7 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
         keep_fast(candidates, request.tolerance);
         keep_most(candidates, independent_quorums);
     }
-    keep_fast(candidates, std::min(request.tolerance, same_time));
+    keep_fast(candidates, std::min(request.tolerance, simulated ? same_simulated_time : same_time));
     keep_most(candidates, visible_quorums);
     keep_most(candidates, has_equal_chunks);
     const candidate& best = *std::ranges::min_element(candidates, {}, predicted_seconds);
