@@ -107,20 +107,20 @@ std::int64_t tiles_of(std::int64_t rows, const machine& machine) {
 }
 
 double tile_efficiency(const plan& plan, const machine& machine) {
-    if (machine.multiprocessors <= 0 || machine.tile_rows <= 0) return 1;
+    if (machine.tiles_at_once <= 0 || machine.tile_rows <= 0) return 1;
     const std::int64_t tiles = tiles_of_a_task(plan, machine) * heads_of(plan.problem);
     if (tiles == 0) return 1;
     const std::int64_t rows = block_rows(plan);
     const double filled = as_double(rows) / as_double(tiles_of(rows, machine) * machine.tile_rows);
     const bool overlap = machine.device_rates.tile_seconds > 0 && !has_lone_strips(plan, machine);
     if (overlap) return filled;
-    const std::int64_t waves = (tiles + machine.multiprocessors - 1) / machine.multiprocessors;
-    return filled * as_double(tiles) / as_double(waves * machine.multiprocessors);
+    const std::int64_t waves = (tiles + machine.tiles_at_once - 1) / machine.tiles_at_once;
+    return filled * as_double(tiles) / as_double(waves * machine.tiles_at_once);
 }
 
 double task_tile_seconds(std::int64_t tiles, const problem& problem, const machine& machine) {
-    if (machine.devices == 0 || machine.multiprocessors <= 0 || machine.tile_rows <= 0) return 0;
-    const double turns = as_double(tiles * heads_of(problem)) / as_double(machine.multiprocessors);
+    if (machine.devices == 0 || machine.tiles_at_once <= 0 || machine.tile_rows <= 0) return 0;
+    const double turns = as_double(tiles * heads_of(problem)) / as_double(machine.tiles_at_once);
     return std::max(1.0, turns) * machine.device_rates.tile_seconds;
 }
 

@@ -23,7 +23,7 @@ struct bus_traffic {
 bus_traffic predict_traffic(const plan& plan, const machine& machine, const workload& work,
                             const residency& kept, std::int64_t loaded_key_tokens);
 
-/// The part of a launch's thread blocks that work: rows in tiles ÷ (waves · multiprocessors ·
+/// The part of a launch's multiprocessors that work: rows in tiles ÷ (waves · tiles at once ·
 /// tile_rows), where a tile is `tile_rows` query rows of one head and the last tile of a block is
 /// not full; nor is the last wave of a launch, unless launches overlap, which those of a lone strip
 /// do not. 1 when tiles are not modelled.

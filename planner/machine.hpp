@@ -62,9 +62,10 @@ struct machine {
     workspace_model device_workspace; ///< empty: none
     /// A run takes its device memory in one piece of a multiple of so many bytes (CUDA: 2 MiB).
     std::int64_t device_page_bytes = std::int64_t{2} << 20;
-    std::int64_t multiprocessors = 0; ///< thread blocks a GPU runs at once; 0: tiles not modelled
-    std::int64_t tile_rows = 128;     ///< query rows of one head that a thread block takes
-    std::int64_t alignment = 128;     ///< blocks are multiples of so many tokens
+    std::int64_t tiles_at_once = 0; ///< that a GPU works, each on multiprocessors of its own; 0:
+                                    ///< not modelled
+    std::int64_t tile_rows = 128;   ///< query rows of one head
+    std::int64_t alignment = 128;   ///< blocks are multiples of so many tokens
 };
 
 } // namespace cqsa

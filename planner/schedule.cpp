@@ -26,10 +26,10 @@ class Schedule {
   public:
     Schedule(const plan& plan, const machine& machine, const residency& kept)
         : plan_(plan), machine_(machine), rates_(machine.device_rates),
-          tiled_(machine.multiprocessors > 0 && machine.tile_rows > 0),
+          tiled_(machine.tiles_at_once > 0 && machine.tile_rows > 0),
           overlaps_(tiled_ && rates_.tile_seconds > 0),
           kept_keys_(plan.keys.blocks(), kept.key_blocks),
-          multiprocessors_(tiled_ ? static_cast<double>(machine.multiprocessors) : 1),
+          multiprocessors_(tiled_ ? static_cast<double>(machine.tiles_at_once) : 1),
           loaded_(plan.keys.blocks()), read_(plan.keys.blocks()),
           computed_(start_tasks * rates_.host_seconds), bus_(computed_) {}
 
@@ -128,9 +128,9 @@ class Schedule {
         // The last tile of a block takes as long as the others.
         seconds *= static_cast<double>(tiles * machine_.tile_rows) / static_cast<double>(rows);
         tiles *= plan_.problem.heads * plan_.problem.batch;
-        // A launch of fewer tiles than multiprocessors is cut finer.
-        if (overlaps_) tiles = std::max(tiles, machine_.multiprocessors);
-        const auto places = static_cast<double>(machine_.multiprocessors);
+        // A launch of fewer tiles than are worked at once is cut finer.
+        if (overlaps_) tiles = std::max(tiles, machine_.tiles_at_once);
+        const auto places = static_cast<double>(machine_.tiles_at_once);
         const double turns = static_cast<double>(tiles) / places;
         // At the power limit multiprocessors without work leave their power to the others.
         if (rates_.boost > 0 && start >= rates_.boost_seconds) {

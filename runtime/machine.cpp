@@ -79,7 +79,7 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.device_bytes = bytes;
     node.device_rates = assumed_gpu_rates(problem, gpu);
     use_stored_rates(node.device_rates, gpu_identity(gpu, count), problem, 0);
-    node.multiprocessors = gpu.multiprocessors;
+    node.tiles_at_once = gpu.multiprocessors;
 #ifdef CQSA_WITH_CUDA
     const cuda::gpu_kind kind{gpu.major, gpu.multiprocessors};
     const std::int64_t workspace = gpu_workspace_bytes(problem, bytes, kind);
@@ -87,8 +87,10 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.alignment = with_task_of(problem, 1, 1, [&](const attend_task& task) {
         return cuda::attend_block_multiple(task, kind);
     });
-    node.tile_rows = with_task_of(
-        problem, 1, 1, [&](const attend_task& task) { return cuda::attend_tile_rows(task, kind); });
+    const cuda::attend_tile tile = with_task_of(
+        problem, 1, 1, [&](const attend_task& task) { return cuda::attend_tile_of(task, kind); });
+    node.tile_rows = tile.rows;
+    node.tiles_at_once = gpu.multiprocessors / tile.multiprocessors;
 #endif
 }
 

@@ -92,8 +92,13 @@ std::size_t attend_workspace_limit(const attend_task& task, const gpu_kind& gpu)
 inline constexpr std::size_t attend_workspace_minimum = 256;
 /// Blocks of a multiple of so many tokens waste no part of a tile.
 std::int64_t attend_block_multiple(const attend_task& task, const gpu_kind& gpu);
-/// Query rows of one head that a multiprocessor works at a time.
-std::int64_t attend_tile_rows(const attend_task& task, const gpu_kind& gpu);
+/// Query rows of one head that so many multiprocessors work together at a time. Blocks of a
+/// multiple of so many rows keep all of them busy.
+struct attend_tile {
+    std::int64_t rows = 0;
+    std::int64_t multiprocessors = 1;
+};
+attend_tile attend_tile_of(const attend_task& task, const gpu_kind& gpu);
 /// Enqueues the task on `stream` (a cudaStream_t) of the current device; all memory is device
 /// memory. Queries, keys and values are read while an attend before it still runs, so they must be
 /// there when no kernel before it on the stream writes them; the state is touched in the stream's

@@ -80,8 +80,11 @@ std::int64_t attend_block_multiple(const attend_task& task, const gpu_kind& gpu)
     return std::lcm(k.tile_rows, k.tile_keys);
 }
 
-std::int64_t attend_tile_rows(const attend_task& task, const gpu_kind& gpu) {
-    return fits_hopper(task, gpu) ? hopper::kernel_for(task.head_dim)->tile_rows : 128;
+attend_tile attend_tile_of(const attend_task& task, const gpu_kind& gpu) {
+    if (!fits_hopper(task, gpu)) return {.rows = 128};
+    const hopper::kernel& k = *hopper::kernel_for(task.head_dim);
+    const std::int64_t together = gpu.multiprocessors % k.most_cluster == 0 ? k.most_cluster : 1;
+    return {.rows = together * k.tile_rows, .multiprocessors = together};
 }
 
 void attend(const attend_task& task, std::span<std::byte> workspace, void* stream) {

@@ -76,7 +76,7 @@ TEST(Tiles, LeaveThreadBlocksIdleWhereTheyDoNotFillTheirLastWave) {
     plan.strip_blocks = 2;
     machine machine = one_gpu(0);
     EXPECT_EQ(tile_efficiency(plan, machine), 1);
-    machine.multiprocessors = 4;
+    machine.tiles_at_once = 4;
     machine.tile_rows = 100;
     // 2 blocks of 3 tiles, the third half full, in 3 heads: 18 tiles in 5 waves of 4.
     EXPECT_DOUBLE_EQ(tile_efficiency(plan, machine), 1'500.0 / (5 * 4 * 100));
@@ -87,7 +87,7 @@ TEST(Tiles, CostTheirBeginningsAndEndsWhereLaunchesOverlap) {
     plan plan = plan_of(problem, 1, 1, 250, 250);
     plan.strip_blocks = 2;
     machine machine = one_gpu(0);
-    machine.multiprocessors = 4;
+    machine.tiles_at_once = 4;
     machine.tile_rows = 100;
     machine.device_rates.tile_seconds = 0.5;
     const workload work = measure_workload(plan);

@@ -51,7 +51,7 @@ inline machine h100(std::int64_t device_bytes, int devices = 1) {
     machine.device_rates.task_seconds = 5e-6;
     machine.device_rates.h2d_bytes_per_second = 5.4e10;
     machine.device_rates.d2h_bytes_per_second = 5.4e10;
-    machine.multiprocessors = 132;
+    machine.tiles_at_once = 132;
     return machine;
 }
 

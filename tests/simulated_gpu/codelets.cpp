@@ -67,8 +67,8 @@ std::int64_t attend_block_multiple(const attend_task& /*task*/, const gpu_kind& 
     return 384;
 }
 
-std::int64_t attend_tile_rows(const attend_task& /*task*/, const gpu_kind& /*gpu*/) {
-    return tile_rows;
+attend_tile attend_tile_of(const attend_task& /*task*/, const gpu_kind& /*gpu*/) {
+    return {.rows = tile_rows};
 }
 
 void attend(const attend_task& task, std::span<std::byte> /*workspace*/, void* stream) {
