@@ -14,12 +14,13 @@ namespace cqsa {
 constexpr std::int64_t attends_ahead = 3;
 
 /// Seconds of a query-major plan on a machine with one GPU and no CPU that helps, task by task:
-/// when each attend task starts, which waits for the one before it, for its keys and, at a change
-/// of strips, for its queries, and when the last result is in host memory. The bus brings keys as
-/// soon as a buffer is free of those that were used longest ago. So it sees what predict_seconds
-/// has no formula for: tasks at the diagonal too short to hide the next load, and walks that find
-/// little of what the last one left, which is much of a run of few tasks. `kept` is the plan's
-/// device_residency. It takes some 0.2 us a task.
+/// when each attend task starts, which waits for its keys, for the host and, at a change of strips,
+/// for its queries, how its tiles fill the multiprocessors, and when the last result is in host
+/// memory. The bus brings keys as soon as a buffer is free of those that were used longest ago. So
+/// it sees what predict_seconds has no formula for: tasks at the diagonal too short to hide the
+/// next load, walks that find little of what the last one left, and waves of tiles that no next
+/// launch fills because its keys come late. `kept` is the plan's device_residency. It takes 0.2 to
+/// 0.4 us a task.
 double simulate_seconds(const plan& plan, const machine& machine, const residency& kept);
 
 } // namespace cqsa
