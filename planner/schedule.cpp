@@ -60,7 +60,7 @@ class Schedule {
         const double latency = rates_.load_seconds / static_cast<double>(step.keys.size());
         for (const std::int64_t block : step.keys)
             start = std::max(start, load_keys(block, asked, latency));
-        computed_ = compute(step, start);
+        computed_ = std::max(computed_, compute(step, start)); // launches end in turn
         for (const std::int64_t block : step.keys)
             read_[block] = computed_;
         ends_[static_cast<std::size_t>(attends_++ % attends_ahead)] = computed_;
