@@ -29,10 +29,12 @@ constexpr int feasible_slow_segments = 2;
 
 constexpr std::int64_t quickly_simulated_keys = 100'000;
 // Steps that are simulated for the seconds of plans, of all together: for each second of the run,
-// at least, and at most. A step takes less than half a microsecond.
+// at least, and at most. A step takes less than half a microsecond. Where memory is ample,
+// plans have few steps and are all alike, so that no more of them are worth it.
 constexpr double simulated_steps_per_second = 30'000;
 constexpr double least_simulated_steps = 2'000;
 constexpr double most_simulated_steps = 100'000;
+constexpr std::size_t most_simulated_plans = 48;
 // How much longer than the fastest a plan may take by the closed form to be simulated.
 constexpr double closed_form_error = 0.25;
 
@@ -305,7 +307,7 @@ bool simulate(std::vector<candidate>& candidates, const machine& machine) {
         const auto [known, is_new] = seconds_of.try_emplace(cuts_of(one.plan));
         if (is_new) {
             steps += static_cast<double>(one.plan.tasks);
-            if (steps > most_steps) break;
+            if (steps > most_steps || seconds_of.size() > most_simulated_plans) break;
             known->second =
                 simulate_seconds(one.plan, machine, device_residency(one.plan, machine));
         }
