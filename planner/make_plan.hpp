@@ -27,11 +27,12 @@ struct plan_request {
 /// asked for), orders, flows, blocks, strips and segments whose predicted peak fits the budgets,
 /// the fastest by the model in planner/cost_model.hpp. On a single GPU that model only tells which
 /// query-major plans are simulated (planner/schedule.hpp), as many as take a small part of the run,
-/// and the fastest of these is meant; quorum-major plans are made there when they are asked for. Of
-/// plans within `tolerance` of the fastest the one with most independent quorums (merged partial
-/// states; not on a single GPU); of plans that differ by no more than the model can tell, the one
-/// whose tasks belong to most quorums. Tasks that are too short or too long (planner/machine.hpp)
-/// are avoided where that costs no more than 5 %. Every plan is valid for step_stream.
+/// and the fastest of these is meant; quorum-major plans are made there when they are asked for or
+/// no other fits. Of plans within `tolerance` of the fastest the one with most independent quorums
+/// (merged partial states; not on a single GPU); of plans that differ by no more than the model can
+/// tell, the one whose tasks belong to most quorums. Tasks that are too short or too long
+/// (planner/machine.hpp) are avoided where that costs no more than 5 %. Every plan is valid for
+/// step_stream.
 ///
 /// Throws Error: bad_input (extents negative or too large, heads not a multiple of kv_heads,
 /// head_dim outside 1 … 256), usage (a request or a machine that makes no sense), does_not_fit

@@ -2,6 +2,7 @@
 #include "planner/multiprocessors.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 namespace cqsa {
@@ -14,6 +15,13 @@ constexpr std::size_t most_groups = 4;
 
 double Multiprocessors::run(double tiles, double tile_seconds, double start) {
     wait_until(start);
+    // Where none is free for a second tile before all have had one, whole waves pass alike.
+    const double waves = std::ceil(tiles / count_) - 1;
+    if (waves > 0 && free_.back().from - free_.front().from <= tile_seconds) {
+        for (group& one : free_)
+            one.from += waves * tile_seconds;
+        tiles -= waves * count_;
+    }
     double end = start;
     while (tiles > 0) {
         group& first = free_.front();

@@ -11,7 +11,7 @@ namespace cqsa {
 /// that comes late has left some multiprocessors without work.
 class Multiprocessors {
   public:
-    explicit Multiprocessors(double count) : free_{{0, count}} {}
+    explicit Multiprocessors(double count) : count_(count), free_{{0, count}} {}
 
     /// Launches so many tiles, each of so many seconds, at `start`; the end of the last.
     double run(double tiles, double tile_seconds, double start);
@@ -27,6 +27,7 @@ class Multiprocessors {
 
     void add(group more);
 
+    double count_;
     std::vector<group> free_; ///< from the first that are free to the last
 };
 

@@ -33,6 +33,15 @@ TEST(Multiprocessors, WithoutWorkWaitForALateLaunch) {
     EXPECT_DOUBLE_EQ(gpu.run(1, 2, 3), 9);
 }
 
+TEST(Multiprocessors, WorkManyWavesAsOneByOne) {
+    Multiprocessors gpu(3);
+    gpu.run(4, 2, 0); // two are free from 2 on, one from 4
+    // Two of the tiles begin at 2; the others are a million waves, the last of one tile.
+    EXPECT_DOUBLE_EQ(gpu.run(3'000'000, 2, 0), 4 + 2'000'000.0);
+    EXPECT_DOUBLE_EQ(gpu.run(2, 2, 0), 4 + 2'000'000.0);
+    EXPECT_DOUBLE_EQ(gpu.run(1, 2, 0), 6 + 2'000'000.0);
+}
+
 TEST(Multiprocessors, OfLaunchesThatFollowCloselyLoseNothing) {
     Multiprocessors gpu(132);
     double end = 0;

@@ -38,8 +38,7 @@ double state_bytes(data_type type, std::int64_t rows, std::int64_t head_dim) {
 
 constexpr std::int64_t tile_rows = 192; // as the Hopper kernels
 
-// What tiles, on 132 multiprocessors, take beside their products: they read and write
-// their states.
+// What tiles, on 132 multiprocessors, take beside their products: they read and write their states.
 double tile_end_seconds(const attend_task& task) {
     std::int64_t tiles = 0;
     for (const query_block& query : task.queries)
