@@ -240,6 +240,12 @@ cost predict(const plan& plan, const machine& machine, const workload& work) {
     });
 }
 
+cost predict(const plan& plan, const machine& machine, const workload& work,
+             std::int64_t loaded_key_tokens) {
+    return predict_with(plan, machine, work,
+                        [&](std::int64_t /*resident*/) { return loaded_key_tokens; });
+}
+
 cost predict_by_simulation(const plan& plan, const machine& machine, const workload& work) {
     return predict_with(plan, machine, work,
                         [&](std::int64_t resident) { return simulate_key_loads(plan, resident); });

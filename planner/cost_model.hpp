@@ -54,8 +54,11 @@ double mean_task_seconds(const plan& plan, const machine& machine, const workloa
 double longest_task_seconds(const plan& plan, const machine& machine, const workload& work);
 
 /// Everything together, as it stands in plan.predicted. The first with the predicted loads of keys,
-/// the second with those of a simulated cache, which takes a walk through all steps.
+/// the second with loads that are known, the third with those of a simulated cache, which takes a
+/// walk through all steps.
 cost predict(const plan& plan, const machine& machine, const workload& work);
+cost predict(const plan& plan, const machine& machine, const workload& work,
+             std::int64_t loaded_key_tokens);
 cost predict_by_simulation(const plan& plan, const machine& machine, const workload& work);
 
 } // namespace cqsa

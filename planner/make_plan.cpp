@@ -51,6 +51,7 @@ struct candidate {
     workload work;
     double mean_task_seconds = 0;
     double longest_task_seconds = 0;
+    std::int64_t loaded_key_tokens = 0; ///< where it has been simulated
 };
 
 bool is_lone_gpu(const machine& machine) {
@@ -301,17 +302,18 @@ bool simulate(std::vector<candidate>& candidates, const machine& machine) {
     double steps = 0;
     std::size_t simulated = 0;
     // Divisions often have cuts in common, and in query-major order the same steps with them.
-    std::map<cuts, double> seconds_of;
+    std::map<cuts, schedule> schedules;
     for (candidate& one : candidates) {
         if (predicted_seconds(one) > (1 + closed_form_error) * fastest) break;
-        const auto [known, is_new] = seconds_of.try_emplace(cuts_of(one.plan));
+        const auto [known, is_new] = schedules.try_emplace(cuts_of(one.plan));
         if (is_new) {
             steps += static_cast<double>(one.plan.tasks);
-            if (steps > most_steps || seconds_of.size() > most_simulated_plans) break;
+            if (steps > most_steps || schedules.size() > most_simulated_plans) break;
             known->second =
-                simulate_seconds(one.plan, machine, device_residency(one.plan, machine));
+                simulate_schedule(one.plan, machine, device_residency(one.plan, machine));
         }
-        one.plan.predicted.seconds = known->second;
+        one.plan.predicted.seconds = known->second.seconds;
+        one.loaded_key_tokens = known->second.loaded_key_tokens;
         ++simulated;
     }
     if (simulated == 0) return false;
@@ -354,14 +356,17 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     keep_most(candidates, visible_quorums);
     keep_most(candidates, has_equal_chunks);
     const candidate& best = *std::ranges::min_element(candidates, {}, predicted_seconds);
-    // The closed form is exact for segments of one block in query-major order.
     plan chosen = best.plan;
+    // The closed form is exact for segments of one block in query-major order, but for what a lone
+    // GPU keeps of the next keys.
     const bool exact = chosen.order == task_order::query_major && chosen.segment_blocks == 1;
-    if (machine.devices > 0 && !exact &&
-        chosen.tasks * chosen.segment_blocks <= quickly_simulated_keys) {
+    if (simulated) {
         const double seconds = chosen.predicted.seconds;
+        chosen.predicted = predict(chosen, machine, best.work, best.loaded_key_tokens);
+        chosen.predicted.seconds = seconds;
+    } else if (machine.devices > 0 && !exact &&
+               chosen.tasks * chosen.segment_blocks <= quickly_simulated_keys) {
         chosen.predicted = predict_by_simulation(chosen, machine, best.work);
-        if (simulated) chosen.predicted.seconds = seconds;
     }
     chosen.measured_rates = rates.measured;
     return chosen;

@@ -3,14 +3,16 @@
 
 #include "planner/block_bytes.hpp"
 #include "planner/cost_model.hpp"
+#include "planner/fetched_keys.hpp"
 #include "planner/multiprocessors.hpp"
-#include "planner/recently_used.hpp"
 #include "planner/step_stream.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace cqsa {
@@ -19,7 +21,7 @@ namespace {
 // The host's work, in that for a task: to begin a run, and at each change of strips. Fitted, like
 // the assumed rates of tiles, loads and the host, to plans of 64K to 1M tokens on H200s
 // (bench/README.md).
-constexpr double start_tasks = 10;
+constexpr double start_tasks = 12;
 constexpr double strip_tasks = 1.4;
 
 class Schedule {
@@ -27,27 +29,43 @@ class Schedule {
     Schedule(const plan& plan, const machine& machine, const residency& kept)
         : plan_(plan), machine_(machine), rates_(machine.device_rates),
           tiled_(machine.tiles_at_once > 0 && machine.tile_rows > 0),
-          overlaps_(tiled_ && rates_.tile_seconds > 0),
-          kept_keys_(plan.keys.blocks(), kept.key_blocks),
+          overlaps_(tiled_ && rates_.tile_seconds > 0), keys_(kept.key_blocks),
           multiprocessors_(tiled_ ? static_cast<double>(machine.tiles_at_once) : 1),
           loaded_(plan.keys.blocks()), read_(plan.keys.blocks()),
           computed_(start_tasks * rates_.host_seconds), bus_(computed_) {}
 
-    double seconds() {
+    schedule run() {
         step_stream steps(plan_);
-        while (const auto step = steps.next()) {
-            if (step->kind == step_kind::attend) {
-                attend(*step);
+        while (look_ahead(steps)) {
+            const step next = std::move(ahead_.front());
+            ahead_.pop_front();
+            if (next.kind == step_kind::attend) {
+                --attends_in_view_;
+                attend(next);
+                before_[static_cast<std::size_t>(attends_++ % attends_ahead)] = next.keys;
             } else {
-                finalize(*step);
+                finalize(next);
             }
         }
-        return std::max(computed_, written_);
+        return {std::max(computed_, written_), loaded_tokens_};
     }
 
   private:
+    /// Fills ahead_ as far as the graph sees; false at the end.
+    bool look_ahead(step_stream& steps) {
+        while (attends_in_view_ <= attends_in_sight) {
+            std::optional<step> next = steps.next();
+            if (!next) break;
+            if (next->kind == step_kind::attend) ++attends_in_view_;
+            ahead_.push_back(std::move(*next));
+        }
+        return !ahead_.empty();
+    }
+
     void attend(const step& step) {
         const double asked = end_of(attends_ahead);
+        sight_.clear();
+        note_ended_keys(step);
         // The host launches a task while the one before runs, unless both are of one strip.
         launched_ = std::max(launched_, end_of(2)) + rates_.host_seconds;
         double start = overlaps_ ? launched_ : std::max(computed_, launched_);
@@ -59,11 +77,11 @@ class Schedule {
         start = std::max(start, load_queries(step, asked));
         const double latency = rates_.load_seconds / static_cast<double>(step.keys.size());
         for (const std::int64_t block : step.keys)
-            start = std::max(start, load_keys(block, asked, latency));
+            start = std::max(start, load_keys(step, block, asked, latency));
         computed_ = std::max(computed_, compute(step, start)); // launches end in turn
         for (const std::int64_t block : step.keys)
             read_[block] = computed_;
-        ends_[static_cast<std::size_t>(attends_++ % attends_ahead)] = computed_;
+        ends_[static_cast<std::size_t>(attends_ % attends_ahead)] = computed_;
         last_strip_ = step.strip;
     }
 
@@ -72,15 +90,90 @@ class Schedule {
         return ends_[static_cast<std::size_t>((attends_ + attends_ahead - before) % attends_ahead)];
     }
 
-    double load_keys(std::int64_t block, double asked, double latency) {
-        const std::optional<std::int64_t> out = kept_keys_.next_out();
-        if (!kept_keys_.use(block)) return loaded_[block];
-        const double seconds =
-            static_cast<double>(key_block_bytes(plan_.problem, plan_.keys.size(block))) /
-            rates_.h2d_bytes_per_second;
-        const double from = std::max(asked, out ? read_[*out] : 0) + rates_.host_seconds;
-        bus_ = std::max(bus_, from) + latency + seconds;
+    /// The keys of the attend task so many places before the next.
+    [[nodiscard]] const std::vector<std::int64_t>& keys_before(std::int64_t places) const {
+        return before_[static_cast<std::size_t>((attends_ + attends_ahead - places) %
+                                                attends_ahead)];
+    }
+
+    /// Those of the task that has ended when the next one's are asked for count as just used. If
+    /// they had been given up before it began, it has loaded them again.
+    void note_ended_keys(const step& step) {
+        const std::int64_t ended = attends_ == 1 ? 1 : attends_ > attends_ahead ? attends_ahead : 0;
+        if (ended == 0) return;
+        for (const std::int64_t block : keys_before(ended)) {
+            const bool held = keys_.give_back(block);
+            make_room(step);
+            keys_.take(block);
+            if (!held) bus_ += load_seconds(block);
+        }
+    }
+
+    double load_keys(const step& step, std::int64_t block, double asked, double latency) {
+        const bool held = keys_.give_back(block);
+        const double room = make_room(step);
+        keys_.take(block);
+        if (held) return loaded_[block];
+        bus_ = std::max(bus_, std::max(asked, room) + rates_.host_seconds) + latency +
+               load_seconds(block);
         return loaded_[block] = bus_;
+    }
+
+    double load_seconds(std::int64_t block) {
+        const std::int64_t tokens = plan_.keys.size(block);
+        loaded_tokens_ += tokens;
+        return static_cast<double>(key_block_bytes(plan_.problem, tokens)) /
+               rates_.h2d_bytes_per_second;
+    }
+
+    /// Gives up blocks until there is a free buffer, and tells since when; or, where all are in
+    /// sight, when the first of them will be.
+    double make_room(const step& step) {
+        double room = 0;
+        while (keys_.is_full()) {
+            const std::optional<std::int64_t> out =
+                keys_.give_up([&](std::int64_t held) { return !is_in_sight(step, held); });
+            if (!out && room == 0) {
+                const auto end = [&](std::int64_t held) { return read_[held]; };
+                room = end(std::ranges::min(keys_.held(), {}, end));
+            }
+            if (!out) break;
+            if (room == 0) room = read_[*out];
+        }
+        return room;
+    }
+
+    /// Whether a block stays for the attend tasks in sight when `step` asks for its keys: the
+    /// first of them, of as many blocks as there are buffers. Where a strip is alone, or a task
+    /// takes all buffers, so little stays that it is not known to differ from the last use.
+    bool is_in_sight(const step& step, std::int64_t block) {
+        if (plan_.segment_blocks > 1) return false;
+        if (sight_.empty()) look_around(step);
+        return std::ranges::find(sight_, block) != sight_.end();
+    }
+
+    void look_around(const step& step) {
+        const auto see = [&](const std::vector<std::int64_t>& keys) {
+            const auto seen = std::ssize(sight_);
+            for (const std::int64_t key : keys)
+                if (std::ranges::find(sight_, key) == sight_.end()) sight_.push_back(key);
+            if (std::ssize(sight_) <= keys_.buffers()) return true;
+            sight_.resize(static_cast<std::size_t>(seen));
+            return false;
+        };
+        std::int64_t left = attends_in_sight;
+        for (std::int64_t places = attends_ahead - 1; places > 0; --places) {
+            if (attends_ - places < 1) continue; // the first task is the one that has ended
+            if (!see(keys_before(places))) return;
+            --left;
+        }
+        if (!see(step.keys)) return;
+        --left;
+        for (auto one = ahead_.begin(); left > 0 && one != ahead_.end(); ++one) {
+            if (one->kind != step_kind::attend) continue;
+            if (!see(one->keys)) return;
+            --left;
+        }
     }
 
     /// The first strip of a group has the buffers of results for its queries; the others get those
@@ -168,7 +261,12 @@ class Schedule {
     const rates& rates_;
     const bool tiled_;
     const bool overlaps_; ///< a launch begins on multiprocessors that the last one leaves
-    RecentlyUsed kept_keys_;
+    FetchedKeys keys_;
+    std::deque<step> ahead_;                                      ///< steps that follow
+    std::int64_t attends_in_view_ = 0;                            ///< of ahead_
+    std::array<std::vector<std::int64_t>, attends_ahead> before_; ///< keys of the last attends
+    std::vector<std::int64_t> sight_;                             ///< of the attend under way
+    std::int64_t loaded_tokens_ = 0;
     Multiprocessors multiprocessors_;
     std::vector<double> loaded_; ///< of each key block on the device: when it has been loaded,
     std::vector<double> read_;   ///< and the end of the last task that has read it
@@ -188,8 +286,8 @@ class Schedule {
 
 } // namespace
 
-double simulate_seconds(const plan& plan, const machine& machine, const residency& kept) {
-    return Schedule(plan, machine, kept).seconds();
+schedule simulate_schedule(const plan& plan, const machine& machine, const residency& kept) {
+    return Schedule(plan, machine, kept).run();
 }
 
 } // namespace cqsa

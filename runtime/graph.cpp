@@ -20,8 +20,6 @@ namespace {
 
 constexpr std::int64_t max_tasks = 512;
 constexpr std::chrono::milliseconds poll_interval{100};
-// Attend tasks whose keys stay where they already are: more than those whose operands are fetched.
-constexpr std::int64_t attends_in_sight = 12;
 // Merges release memory and complete results, so they go before attention that is ready too.
 constexpr int attend_priority = 0;
 constexpr int merge_priority = 1;
