@@ -144,8 +144,8 @@ class Schedule {
     }
 
     /// Whether a block stays for the attend tasks in sight when `step` asks for its keys: the
-    /// first of them, of as many blocks as there are buffers. Where a strip is alone, or a task
-    /// takes all buffers, so little stays that it is not known to differ from the last use.
+    /// first of them, of as many blocks as there are buffers. Where each task takes several, it is
+    /// not known to matter.
     bool is_in_sight(const step& step, std::int64_t block) {
         if (plan_.segment_blocks > 1) return false;
         if (sight_.empty()) look_around(step);
