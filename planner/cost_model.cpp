@@ -37,13 +37,9 @@ std::int64_t block_rows(const plan& plan) {
     return std::min(plan.queries.block_tokens, plan.queries.tokens);
 }
 
-/// Of one head.
 std::int64_t tiles_of_a_task(const plan& plan, const machine& machine) {
-    return std::min(plan.strip_blocks, plan.queries.blocks()) * tiles_of(block_rows(plan), machine);
-}
-
-std::int64_t heads_of(const problem& problem) {
-    return problem.heads * problem.batch;
+    const std::int64_t blocks = std::min(plan.strip_blocks, plan.queries.blocks());
+    return blocks * tiles_of(block_rows(plan), machine) * plan.problem.heads * plan.problem.batch;
 }
 
 double attend_seconds(double flops, const plan& plan, const machine& machine) {
@@ -103,12 +99,12 @@ bus_traffic predict_traffic(const plan& plan, const machine& machine, const work
 }
 
 std::int64_t tiles_of(std::int64_t rows, const machine& machine) {
-    return machine.tile_rows > 0 ? (rows + machine.tile_rows - 1) / machine.tile_rows : 0;
+    return (rows + machine.tile_rows - 1) / machine.tile_rows;
 }
 
 double tile_efficiency(const plan& plan, const machine& machine) {
     if (machine.tiles_at_once <= 0 || machine.tile_rows <= 0) return 1;
-    const std::int64_t tiles = tiles_of_a_task(plan, machine) * heads_of(plan.problem);
+    const std::int64_t tiles = tiles_of_a_task(plan, machine);
     if (tiles == 0) return 1;
     const std::int64_t rows = block_rows(plan);
     const double filled = as_double(rows) / as_double(tiles_of(rows, machine) * machine.tile_rows);
@@ -118,15 +114,11 @@ double tile_efficiency(const plan& plan, const machine& machine) {
     return filled * as_double(tiles) / as_double(waves * machine.tiles_at_once);
 }
 
-double task_tile_seconds(std::int64_t tiles, const problem& problem, const machine& machine) {
-    if (machine.devices == 0 || machine.tiles_at_once <= 0 || machine.tile_rows <= 0) return 0;
-    const double turns = as_double(tiles * heads_of(problem)) / as_double(machine.tiles_at_once);
-    return std::max(1.0, turns) * machine.device_rates.tile_seconds;
-}
-
 double tile_seconds(const plan& plan, const machine& machine, const workload& work) {
-    return as_double(work.tasks) *
-           task_tile_seconds(tiles_of_a_task(plan, machine), plan.problem, machine);
+    if (machine.devices == 0 || machine.tiles_at_once <= 0 || machine.tile_rows <= 0) return 0;
+    const double turns =
+        as_double(tiles_of_a_task(plan, machine)) / as_double(machine.tiles_at_once);
+    return as_double(work.tasks) * std::max(1.0, turns) * machine.device_rates.tile_seconds;
 }
 
 double mean_task_seconds(const plan& plan, const machine& machine, const workload& work) {
@@ -238,12 +230,6 @@ cost predict(const plan& plan, const machine& machine, const workload& work) {
     return predict_with(plan, machine, work, [&](std::int64_t resident) {
         return predict_key_loads(plan, work, resident);
     });
-}
-
-cost predict(const plan& plan, const machine& machine, const workload& work,
-             std::int64_t loaded_key_tokens) {
-    return predict_with(plan, machine, work,
-                        [&](std::int64_t /*resident*/) { return loaded_key_tokens; });
 }
 
 cost predict_by_simulation(const plan& plan, const machine& machine, const workload& work) {

@@ -29,14 +29,10 @@ bus_traffic predict_traffic(const plan& plan, const machine& machine, const work
 /// do not. 1 when tiles are not modelled.
 double tile_efficiency(const plan& plan, const machine& machine);
 
-/// Tiles of so many query rows of one head; 0 when tiles are not modelled.
+/// Tiles of so many query rows of one head, where tiles are modelled.
 std::int64_t tiles_of(std::int64_t rows, const machine& machine);
 
-/// Seconds that an attend task spends at the beginnings and ends of tiles, of which it has so many
-/// for each head.
-double task_tile_seconds(std::int64_t tiles, const problem& problem, const machine& machine);
-
-/// The same of all attend tasks together.
+/// Seconds that all attend tasks together spend at the beginnings and ends of tiles.
 double tile_seconds(const plan& plan, const machine& machine, const workload& work);
 
 /// Seconds of the whole run. Attention, merge and finalize tasks follow each other on each worker
@@ -54,11 +50,8 @@ double mean_task_seconds(const plan& plan, const machine& machine, const workloa
 double longest_task_seconds(const plan& plan, const machine& machine, const workload& work);
 
 /// Everything together, as it stands in plan.predicted. The first with the predicted loads of keys,
-/// the second with loads that are known, the third with those of a simulated cache, which takes a
-/// walk through all steps.
+/// the second with those of a simulated cache, which takes a walk through all steps.
 cost predict(const plan& plan, const machine& machine, const workload& work);
-cost predict(const plan& plan, const machine& machine, const workload& work,
-             std::int64_t loaded_key_tokens);
 cost predict_by_simulation(const plan& plan, const machine& machine, const workload& work);
 
 } // namespace cqsa

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "planner/key_loads.hpp"
 
-#include "planner/recently_used.hpp"
 #include "planner/step_stream.hpp"
 #include "planner/visible_stairs.hpp"
 
 #include <algorithm>
+#include <vector>
 
 namespace cqsa {
 namespace {
@@ -102,6 +102,48 @@ std::int64_t estimate_quorum_major_loads(const plan& plan, const workload& work,
     return std::clamp(static_cast<std::int64_t>(loads), least_loads, all);
 }
 
+/// Blocks in the order of their last use.
+class RecentlyUsed {
+  public:
+    RecentlyUsed(std::int64_t blocks, std::int64_t capacity)
+        : older_(blocks + 1, none), newer_(blocks + 1, none),
+          room_(std::max<std::int64_t>(1, capacity)), ends_(static_cast<std::size_t>(blocks)) {
+        older_[ends_] = newer_[ends_] = ends_;
+    }
+
+    /// Whether the block must be loaded before it is used now.
+    bool use(std::size_t block) {
+        const bool loaded = older_[block] == none;
+        if (!loaded) {
+            unlink(block);
+        } else if (room_ > 0) {
+            --room_;
+        } else {
+            const std::size_t oldest = newer_[ends_];
+            unlink(oldest);
+            older_[oldest] = none;
+        }
+        older_[block] = older_[ends_];
+        newer_[block] = ends_;
+        newer_[older_[block]] = block;
+        older_[ends_] = block;
+        return loaded;
+    }
+
+  private:
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+    void unlink(std::size_t block) {
+        newer_[older_[block]] = newer_[block];
+        older_[newer_[block]] = older_[block];
+    }
+
+    std::vector<std::size_t> older_; ///< a ring through ends_, whose older one is the newest
+    std::vector<std::size_t> newer_;
+    std::int64_t room_;
+    std::size_t ends_;
+};
+
 } // namespace
 
 std::int64_t predict_key_loads(const plan& plan, const workload& work,
@@ -118,7 +160,7 @@ std::int64_t simulate_key_loads(const plan& plan, std::int64_t resident_blocks) 
     step_stream steps(plan);
     while (const auto step = steps.next()) {
         for (const std::int64_t key : step->keys) {
-            if (cache.use(key)) loaded_tokens += plan.keys.size(key);
+            if (cache.use(static_cast<std::size_t>(key))) loaded_tokens += plan.keys.size(key);
         }
     }
     return loaded_tokens;

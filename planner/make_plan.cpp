@@ -361,9 +361,9 @@ plan make_plan(const problem& problem, const machine& machine, const plan_reques
     // GPU keeps of the next keys.
     const bool exact = chosen.order == task_order::query_major && chosen.segment_blocks == 1;
     if (simulated) {
-        const double seconds = chosen.predicted.seconds;
-        chosen.predicted = predict(chosen, machine, best.work, best.loaded_key_tokens);
-        chosen.predicted.seconds = seconds;
+        const residency kept = device_residency(chosen, machine);
+        chosen.predicted.h2d_bytes =
+            predict_traffic(chosen, machine, best.work, kept, best.loaded_key_tokens).h2d();
     } else if (machine.devices > 0 && !exact &&
                chosen.tasks * chosen.segment_blocks <= quickly_simulated_keys) {
         chosen.predicted = predict_by_simulation(chosen, machine, best.work);

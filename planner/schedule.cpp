@@ -105,7 +105,7 @@ class Schedule {
             const bool held = keys_.give_back(block);
             make_room(step);
             keys_.take(block);
-            if (!held) bus_ += load_seconds(block);
+            if (!held) bus_ += counted_load(block);
         }
     }
 
@@ -115,11 +115,12 @@ class Schedule {
         keys_.take(block);
         if (held) return loaded_[block];
         bus_ = std::max(bus_, std::max(asked, room) + rates_.host_seconds) + latency +
-               load_seconds(block);
+               counted_load(block);
         return loaded_[block] = bus_;
     }
 
-    double load_seconds(std::int64_t block) {
+    /// Seconds of the bus.
+    double counted_load(std::int64_t block) {
         const std::int64_t tokens = plan_.keys.size(block);
         loaded_tokens_ += tokens;
         return static_cast<double>(key_block_bytes(plan_.problem, tokens)) /
@@ -129,18 +130,13 @@ class Schedule {
     /// Gives up blocks until there is a free buffer, and tells since when; or, where all are in
     /// sight, when the first of them will be.
     double make_room(const step& step) {
-        double room = 0;
-        while (keys_.is_full()) {
-            const std::optional<std::int64_t> out =
-                keys_.give_up([&](std::int64_t held) { return !is_in_sight(step, held); });
-            if (!out && room == 0) {
-                const auto end = [&](std::int64_t held) { return read_[held]; };
-                room = end(std::ranges::min(keys_.held(), {}, end));
-            }
-            if (!out) break;
-            if (room == 0) room = read_[*out];
+        if (!keys_.is_full()) return 0;
+        const auto may_go = [&](std::int64_t held) { return !is_in_sight(step, held); };
+        const std::optional<std::int64_t> first = keys_.give_up(may_go);
+        while (first && keys_.is_full() && keys_.give_up(may_go)) {
         }
-        return room;
+        const auto end = [&](std::int64_t held) { return read_[held]; };
+        return end(first ? *first : std::ranges::min(keys_.held(), {}, end));
     }
 
     /// Whether a block stays for the attend tasks in sight when `step` asks for its keys: the
