@@ -61,15 +61,27 @@ void add_cpu(machine& node, const problem& problem, int threads) {
 }
 
 #ifdef CQSA_WITH_CUDA
-// Device memory to give attend beside its operands: all it can use, but at most a sixteenth of the
-// budget, which matters more to the strips.
-std::int64_t gpu_workspace_bytes(const problem& problem, std::int64_t device_bytes,
-                                 const cuda::gpu_kind& gpu) {
-    return with_task_of(problem, 1, 1, [&](const attend_task& task) -> std::int64_t {
-        const auto most = static_cast<std::int64_t>(cuda::attend_workspace_limit(task, gpu));
-        constexpr auto least = static_cast<std::int64_t>(cuda::attend_workspace_minimum);
-        return std::max(least, std::min(most, device_bytes / 16 / least * least));
+// Device memory to give attend beside its operands, for parts of tiles: all it can use, but at most
+// a sixteenth of the budget, which matters more to the strips. Where a strip's tiles fill the GPU
+// one and a half times, only a run's last launch is worked in parts, and that may cost a
+// sixty-fourth.
+workspace_model gpu_workspace(const problem& problem, std::int64_t device_bytes,
+                              const cuda::gpu_kind& gpu, const machine& node) {
+    const std::int64_t most = with_task_of(problem, 1, 1, [&](const attend_task& task) {
+        return static_cast<std::int64_t>(cuda::attend_workspace_limit(task, gpu));
     });
+    const auto limited = [most, device_bytes](std::int64_t share) {
+        constexpr auto least = static_cast<std::int64_t>(cuda::attend_workspace_minimum);
+        return std::clamp(device_bytes / share / least * least, least, std::max(least, most));
+    };
+    const std::int64_t rows = node.tile_rows;
+    const std::int64_t heads = problem.batch * problem.heads;
+    const std::int64_t filling_tiles = (3 * node.tiles_at_once + 1) / 2;
+    return [=, short_launches = limited(16), long_launches = limited(64)](
+               const cqsa::problem&, std::int64_t strip_tokens, std::int64_t) {
+        const std::int64_t tiles = (strip_tokens + rows - 1) / rows * heads;
+        return tiles < filling_tiles ? short_launches : long_launches;
+    };
 }
 #endif
 
@@ -82,8 +94,6 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
     node.tiles_at_once = gpu.multiprocessors;
 #ifdef CQSA_WITH_CUDA
     const cuda::gpu_kind kind{gpu.major, gpu.multiprocessors};
-    const std::int64_t workspace = gpu_workspace_bytes(problem, bytes, kind);
-    node.device_workspace = [workspace](const auto&...) { return workspace; };
     node.alignment = with_task_of(problem, 1, 1, [&](const attend_task& task) {
         return cuda::attend_block_multiple(task, kind);
     });
@@ -91,6 +101,7 @@ void add_gpus(machine& node, const problem& problem, int count, const gpu_facts&
         problem, 1, 1, [&](const attend_task& task) { return cuda::attend_tile_of(task, kind); });
     node.tile_rows = tile.rows;
     node.tiles_at_once = gpu.multiprocessors / tile.multiprocessors;
+    node.device_workspace = gpu_workspace(problem, bytes, kind, node);
 #endif
 }
 
