@@ -29,6 +29,9 @@ struct block_counts {
     std::int64_t merged_states;
 };
 
+/// More results on their way to the host at a time help nobody.
+constexpr std::int64_t most_results = 2;
+
 std::int64_t strips_per_device(const plan& plan, const machine& machine) {
     return (plan.interleave + workers(machine) - 1) / workers(machine);
 }
@@ -41,10 +44,16 @@ block_counts count_blocks(const plan& plan, const machine& machine) {
     // One in use, one on its way. A lone GPU is told what to fetch and what to drop; where StarPU
     // decides, strips that take turns would wait for it.
     const std::int64_t segments = strips > 1 && workers(machine) > 1 ? 3 : 2;
+    // One being written and one on its way to the host. On a lone GPU the queries that a strip is
+    // done with make room for its results, and the other strip goes on meanwhile.
+    const buffer_sizes sizes(plan);
+    const bool alternate = strips > 1 && workers(machine) == 1 &&
+                           plan.order == task_order::query_major && sizes.query == sizes.result;
+    const std::int64_t results = alternate ? 1 : most_results;
     return {.strip_queries = std::min(admitted, blocks),
             .strip_states = merged ? admitted : std::min(admitted, blocks),
             .segment_keys = std::min(segments * plan.segment_blocks, plan.keys.blocks()),
-            .results = std::min<std::int64_t>(2, blocks),
+            .results = std::min(results, blocks),
             .merged_states = merged ? std::min<std::int64_t>(2, blocks) : 0};
 }
 
@@ -153,6 +162,11 @@ residency device_residency(const plan& plan, const machine& machine) {
         more.strip_queries = plan.queries.blocks();
         kept.queries = keep(more);
     }
+    block_counts more = counts;
+    more.results = std::min(most_results, plan.queries.blocks());
+    keep(more);
+    kept.query_blocks = counts.strip_queries;
+    kept.results = counts.results;
     kept.device_bytes = bytes_with(counts);
     kept.buffers = buffers_for(plan, machine, counts);
     return kept;

@@ -30,8 +30,8 @@ struct device_buffers {
 /// What must be on one device at a time so that the plan runs, in bytes of handles:
 /// the device's share of the admitted strips (Q and state), the keys and values of the running and
 /// of the fetched task (of one more where several workers share the strips and a device has two),
-/// two results on their way out, two states that partial ones are merged into, and the kernels'
-/// workspace.
+/// two results on their way out (on a lone GPU with two strips one), two states that partial ones
+/// are merged into, and the kernels' workspace.
 struct working_set {
     std::int64_t strips_bytes = 0;
     std::int64_t segments_bytes = 0;
@@ -44,11 +44,14 @@ working_set device_working_set(const plan& plan, const machine& machine);
 
 /// What a device keeps between uses in the rest of its budget, in this order: the states of all
 /// query blocks (quorum_major: otherwise they travel to host memory and back at each visit), keys
-/// and values, queries. `key_blocks` counts those of the working set as well.
+/// and values, queries, a second result. `key_blocks`, `query_blocks` and `results` count those of
+/// the working set as well.
 struct residency {
     bool states = false;
     std::int64_t key_blocks = 0;
-    bool queries = false;
+    bool queries = false; ///< all
+    std::int64_t query_blocks = 0;
+    std::int64_t results = 0;
     std::int64_t device_bytes = 0;       ///< the working set and what is kept, in whole pages
     std::vector<device_buffers> buffers; ///< all that the run holds on the device, sorted by size
 };

@@ -32,13 +32,15 @@ class Schedule {
           overlaps_(tiled_ && rates_.tile_seconds > 0), keys_(kept.key_blocks),
           multiprocessors_(tiled_ ? static_cast<double>(machine.tiles_at_once) : 1),
           loaded_(plan.keys.blocks()), read_(plan.keys.blocks()),
-          computed_(start_tasks * rates_.host_seconds), bus_(computed_) {}
+          computed_(start_tasks * rates_.host_seconds), bus_(computed_) {
+        const buffer_sizes sizes(plan);
+        query_room_.assign(kept.query_blocks + (sizes.query == sizes.result ? kept.results : 0), 0);
+    }
 
     schedule run() {
         step_stream steps(plan_);
         while (look_ahead(steps)) {
-            const step next = std::move(ahead_.front());
-            ahead_.pop_front();
+            const step next = take_next();
             if (next.kind == step_kind::attend) {
                 --attends_in_view_;
                 attend(next);
@@ -62,17 +64,32 @@ class Schedule {
         return !ahead_.empty();
     }
 
+    /// The step that the GPU does next: of a strip that is under way the next task, launched while
+    /// the last one ran, comes before what finalizes another strip.
+    step take_next() {
+        auto one = std::ranges::find(ahead_, step_kind::attend, &step::kind);
+        if (one == ahead_.end() || one->strip > newest_strip_) one = ahead_.begin();
+        // Nothing overtakes the end of its own strip.
+        if (std::any_of(ahead_.begin(), one,
+                        [&](const step& before) { return before.strip == one->strip; }))
+            one = ahead_.begin();
+        step next = std::move(*one);
+        ahead_.erase(one);
+        return next;
+    }
+
     void attend(const step& step) {
         const double asked = end_of(attends_ahead);
-        sight_.clear();
+        keys_.forget_sight();
+        looked_around_ = false;
         note_ended_keys(step);
         // The host launches a task while the one before runs, unless both are of one strip.
         launched_ = std::max(launched_, end_of(2)) + rates_.host_seconds;
         double start = overlaps_ ? launched_ : std::max(computed_, launched_);
         if (step.strip == last_strip_) start = std::max(start, computed_ + rates_.host_seconds);
         if (step.strip > newest_strip_) {
-            start += strip_tasks * rates_.host_seconds;
-            begin_strip(step.strip);
+            start = std::max(start, finalized_) + strip_tasks * rates_.host_seconds;
+            newest_strip_ = step.strip;
         }
         start = std::max(start, load_queries(step, asked));
         const double latency = rates_.load_seconds / static_cast<double>(step.keys.size());
@@ -131,67 +148,57 @@ class Schedule {
     /// sight, when the first of them will be.
     double make_room(const step& step) {
         if (!keys_.is_full()) return 0;
-        const auto may_go = [&](std::int64_t held) { return !is_in_sight(step, held); };
-        const std::optional<std::int64_t> first = keys_.give_up(may_go);
-        while (first && keys_.is_full() && keys_.give_up(may_go)) {
+        if (!std::exchange(looked_around_, true)) look_around(step);
+        const std::optional<std::int64_t> first = keys_.give_up();
+        while (first && keys_.is_full() && keys_.give_up()) {
         }
         const auto end = [&](std::int64_t held) { return read_[held]; };
         return end(first ? *first : std::ranges::min(keys_.held(), {}, end));
     }
 
-    /// Whether a block stays for the attend tasks in sight when `step` asks for its keys: the
-    /// first of them, of as many blocks as there are buffers. Where each task takes several, it is
-    /// not known to matter.
-    bool is_in_sight(const step& step, std::int64_t block) {
-        if (plan_.segment_blocks > 1) return false;
-        if (sight_.empty()) look_around(step);
-        return std::ranges::find(sight_, block) != sight_.end();
-    }
-
+    /// The keys that stay for the attend tasks to come when `step` asks for its own: of the first
+    /// of them, of as many blocks as there are buffers. Where each task takes several, it is not
+    /// known to matter.
     void look_around(const step& step) {
-        const auto see = [&](const std::vector<std::int64_t>& keys) {
-            const auto seen = std::ssize(sight_);
-            for (const std::int64_t key : keys)
-                if (std::ranges::find(sight_, key) == sight_.end()) sight_.push_back(key);
-            if (std::ssize(sight_) <= keys_.buffers()) return true;
-            sight_.resize(static_cast<std::size_t>(seen));
-            return false;
-        };
+        if (plan_.segment_blocks > 1) return;
         std::int64_t left = attends_in_sight;
         for (std::int64_t places = attends_ahead - 1; places > 0; --places) {
             if (attends_ - places < 1) continue; // the first task is the one that has ended
-            if (!see(keys_before(places))) return;
+            if (!keys_.see(keys_before(places))) return;
             --left;
         }
-        if (!see(step.keys)) return;
+        if (!keys_.see(step.keys)) return;
         --left;
         for (auto one = ahead_.begin(); left > 0 && one != ahead_.end(); ++one) {
             if (one->kind != step_kind::attend) continue;
-            if (!see(one->keys)) return;
+            if (!keys_.see(one->keys)) return;
             --left;
         }
-    }
-
-    /// The first strip of a group has the buffers of results for its queries; the others get those
-    /// of the strips before, when their results have been written.
-    void begin_strip(std::int64_t strip) {
-        newest_strip_ = strip;
-        query_room_ = begun_ > 0 && begun_ <= results_.size() ? results_[begun_ - 1] : 0;
-        ++begun_;
     }
 
     double load_queries(const step& step, double asked) {
         std::int64_t bytes = 0;
+        double room = 0;
         for (std::size_t i = 0; i < step.queries.size(); ++i) {
-            const std::int64_t tokens = plan_.queries.size(step.queries[i]);
-            if (step.fresh[i]) bytes += query_block_bytes(plan_.problem, tokens);
+            if (!step.fresh[i]) continue;
+            bytes += query_block_bytes(plan_.problem, plan_.queries.size(step.queries[i]));
+            room = std::max(room, take_query_buffer());
         }
         if (bytes == 0) return 0;
         const double seconds =
             rates_.load_seconds + static_cast<double>(bytes) / rates_.h2d_bytes_per_second;
         // Keys do not wait for queries that have no buffer yet, but share the bus with them.
         bus_ = std::max(bus_, asked) + seconds;
-        return std::max(bus_, query_room_ + seconds);
+        return std::max(bus_, room + seconds);
+    }
+
+    /// Since when the next buffer for queries has been free. Each is taken for a block until its
+    /// result, which takes its place, has been written.
+    double take_query_buffer() {
+        if (query_room_.empty()) return 0; // kept.query_blocks are fewer than the plan needs
+        const double since = query_room_.front();
+        query_room_.pop_front();
+        return since;
     }
 
     /// What the clock, before it has fallen to the power limit, saves of so much computing.
@@ -231,10 +238,6 @@ class Schedule {
     }
 
     void finalize(const step& step) {
-        if (begun_ > 0) {
-            begun_ = 0;
-            results_.clear();
-        }
         last_strip_ = -1;
         for (const std::int64_t block : step.queries) {
             const std::int64_t tokens = plan_.queries.size(block);
@@ -243,13 +246,12 @@ class Schedule {
             computed_ += std::max(rates_.host_seconds,
                                   rates_.task_seconds +
                                       static_cast<double>(bytes) / rates_.merge_bytes_per_second);
+            finalized_ = computed_;
             multiprocessors_.wait_until(computed_);
             written_ = std::max(written_, computed_) +
                        static_cast<double>(result) / rates_.d2h_bytes_per_second;
+            query_room_.push_back(written_ + rates_.host_seconds);
         }
-        if (step.strip != finished_strip_ || results_.empty()) results_.push_back(0);
-        finished_strip_ = step.strip;
-        results_.back() = written_;
     }
 
     const plan& plan_;
@@ -257,11 +259,11 @@ class Schedule {
     const rates& rates_;
     const bool tiled_;
     const bool overlaps_; ///< a launch begins on multiprocessors that the last one leaves
-    FetchedKeys keys_;
-    std::deque<step> ahead_;                                      ///< steps that follow
-    std::int64_t attends_in_view_ = 0;                            ///< of ahead_
+    FetchedKeys<std::int64_t> keys_;
+    bool looked_around_ = false;       ///< keys_ knows what is in sight of the attend under way
+    std::deque<step> ahead_;           ///< steps that follow
+    std::int64_t attends_in_view_ = 0; ///< of ahead_
     std::array<std::vector<std::int64_t>, attends_ahead> before_; ///< keys of the last attends
-    std::vector<std::int64_t> sight_;                             ///< of the attend under way
     std::int64_t loaded_tokens_ = 0;
     Multiprocessors multiprocessors_;
     std::vector<double> loaded_; ///< of each key block on the device: when it has been loaded,
@@ -269,15 +271,13 @@ class Schedule {
     double computed_;            ///< end of the last task
     double launched_ = 0;        ///< when the host has launched the last attend task
     double bus_;                 ///< end of the last load
+    double finalized_ = 0;       ///< end of the last finalize task
     double written_ = 0;         ///< of the last result
     std::array<double, attends_ahead> ends_{}; ///< of the last attend tasks, in turn
     std::int64_t attends_ = 0;
     std::int64_t last_strip_ = -1;
     std::int64_t newest_strip_ = -1;
-    std::int64_t finished_strip_ = -1;
-    std::vector<double> results_; ///< when those of the group's strips have been written
-    std::size_t begun_ = 0;       ///< strips since the last finalize
-    double query_room_ = 0;       ///< when the newest strip has buffers for its queries
+    std::deque<double> query_room_; ///< since when each free buffer of queries has been so
 };
 
 } // namespace

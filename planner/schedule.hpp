@@ -9,14 +9,6 @@
 
 namespace cqsa {
 
-/// On a lone GPU the operands of an attend task are asked for when the one so many places before it
-/// has ended: by the graph (runtime/graph.hpp), and so here.
-constexpr std::int64_t attends_ahead = 3;
-
-/// Then the keys of the next so many attend tasks stay where they already are, as far as there are
-/// buffers for them, and others make room in the order of their last use.
-constexpr std::int64_t attends_in_sight = 12;
-
 /// Of a simulated run.
 struct schedule {
     double seconds = 0;

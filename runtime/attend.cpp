@@ -149,7 +149,7 @@ double execute(StarpuContext& context, const operands& given, const attend_optio
     }
     auto graph = std::make_unique<Graph>(
         given, arranged.plan, *run, arranged.where, lone_worker(context, arranged.node),
-        device_working_set(arranged.plan, arranged.node).workspace_bytes, arranged.kept.key_blocks,
+        device_working_set(arranged.plan, arranged.node).workspace_bytes, arranged.kept,
         stall_seconds(options, arranged.plan));
     try {
         graph->execute(tell);

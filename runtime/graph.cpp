@@ -4,7 +4,6 @@
 #include "codelets/attend/codelet.hpp"
 #include "codelets/finalize/codelet.hpp"
 #include "codelets/merge/codelet.hpp"
-#include "planner/schedule.hpp"
 #include "planner/step_stream.hpp"
 #include "planner/visibility.hpp"
 
@@ -71,12 +70,18 @@ void Graph::handle_deleter::operator()(starpu_data_handle_t data) const {
 }
 
 Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-             int lone_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
+             int lone_worker, std::int64_t workspace_bytes, const residency& kept,
              double stall_seconds)
     : given_(given), plan_(the_plan), sizes_(the_plan), run_(run), where_(where),
       one_worker_(lone_worker >= 0),
       memory_node_(one_worker_ ? starpu_worker_get_memory_node(lone_worker) : STARPU_MAIN_RAM),
-      key_buffers_(key_buffers), stall_limit_(stall_seconds) {
+      stall_limit_(stall_seconds) {
+    if (memory_node_ != STARPU_MAIN_RAM) {
+        const bool queries_return = plan_.order == task_order::quorum_major;
+        const bool shared = sizes_.query == sizes_.result && !queries_return;
+        fetch_ahead_.emplace(memory_node_, kept.key_blocks,
+                             kept.query_blocks + (shared ? kept.results : 0), queries_return);
+    }
     if (workspace_bytes > 0) {
         workspace_.reset(register_workspace(workspace_bytes));
         starpu_data_set_name(workspace_.get(), "workspace");
@@ -195,14 +200,14 @@ void Graph::submit_attend(const step& step) {
         buffers.push_back({workspace_.get(), STARPU_SCRATCH});
     }
     arguments->flops = step.flops;
-    if (memory_node_ != STARPU_MAIN_RAM) {
-        reads read;
+    if (fetch_ahead_) {
+        FetchAhead::handles queries;
+        FetchAhead::handles keys;
         for (const std::int64_t block : step.queries)
-            read.queries.push_back(query_handle(block));
+            queries.push_back(query_handle(block));
         for (const std::int64_t block : step.keys)
-            read.keys.push_back(key_handle(block));
-        const std::lock_guard lock(mutex_);
-        unended_.emplace(attends_, std::move(read));
+            keys.push_back(key_handle(block));
+        fetch_ahead_->submitted(attends_, std::move(queries), std::move(keys));
     }
     order_in_window(step, buffers);
     submit_task(attend_codelet(), std::move(arguments), std::move(buffers), attend_priority);
@@ -262,7 +267,7 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     }
     const std::int64_t attend = &codelet == &attend_codelet() ? attends_++ : -1;
     arguments->on_done = [this, flops = arguments->flops, finished_block, attend] {
-        if (attend >= 0 && memory_node_ != STARPU_MAIN_RAM) fetch_ahead(attend);
+        if (attend >= 0 && fetch_ahead_) fetch_ahead_->ended(attend);
         const std::lock_guard lock(mutex_);
         ++ended_;
         ended_flops_ += static_cast<double>(flops);
@@ -301,96 +306,6 @@ void Graph::order_in_window(const step& step, std::vector<starpu_data_descr>& bu
         if (attends_ >= before) buffers.push_back({turn(attends_ - before), STARPU_R});
 }
 
-void Graph::fetch_ahead(std::int64_t ended_attend) {
-    std::vector<starpu_data_handle_t> queries;
-    std::vector<starpu_data_handle_t> wanted;
-    std::vector<starpu_data_handle_t> dropped;
-    {
-        const std::lock_guard lock(mutex_);
-        // StarPU may have evicted some by itself.
-        std::erase_if(fetched_keys_, [this](starpu_data_handle_t keys) {
-            const bool gone = starpu_data_is_on_node(keys, memory_node_) == 0;
-            if (gone) let_go(keys);
-            return gone;
-        });
-        const auto ended = unended_.extract(ended_attend);
-        const sight in_sight = keys_in_sight(ended_attend + attends_in_sight);
-        keep_queries(ended_attend + attends_ahead);
-        // Notes that these keys are on the GPU, last of all, and keeps them there, in the place of
-        // those that were used longest ago.
-        const auto note = [&](const std::vector<starpu_data_handle_t>& keys) {
-            for (const starpu_data_handle_t key : keys) {
-                std::erase(fetched_keys_, key);
-                while (std::ssize(fetched_keys_) >= key_buffers_) {
-                    const auto idle = std::ranges::find_if(
-                        fetched_keys_, [&](auto x) { return !in_sight.keys.contains(x); });
-                    if (idle == fetched_keys_.end()) break;
-                    let_go(*idle);
-                    dropped.push_back(*idle);
-                    fetched_keys_.erase(idle);
-                }
-                fetched_keys_.push_back(key);
-                keep(key);
-            }
-        };
-        note(ended.mapped().keys);
-        for (auto one = unended_.begin(); one != in_sight.end; ++one) {
-            auto& [attend, next] = *one;
-            if (attend > ended_attend + attends_ahead) break;
-            if (std::exchange(next.fetched, true)) continue;
-            wanted.insert(wanted.end(), next.keys.begin(), next.keys.end());
-            note(next.keys);
-        }
-        const auto last = unended_.find(ended_attend + attends_ahead);
-        if (last != unended_.end()) queries = last->second.queries;
-    }
-    for (const starpu_data_handle_t keys : dropped) {
-        if (starpu_data_evict_from_node(keys, memory_node_) == 0) continue;
-        const std::lock_guard lock(mutex_);
-        fetched_keys_.insert(fetched_keys_.begin(), keys); // the next time, if it is still there
-    }
-    // Queries go where a buffer is free, never in the place of what is still wanted.
-    for (const starpu_data_handle_t query : queries)
-        starpu_data_idle_prefetch_on_node(query, memory_node_, 1);
-    for (const starpu_data_handle_t keys : wanted)
-        starpu_data_prefetch_on_node(keys, memory_node_, 1);
-}
-
-Graph::sight Graph::keys_in_sight(std::int64_t last_attend) {
-    std::set<starpu_data_handle_t> seen;
-    const auto is_new = [&seen](starpu_data_handle_t key) { return !seen.contains(key); };
-    auto one = unended_.begin();
-    for (; one != unended_.end() && one->first <= last_attend; ++one) {
-        const std::vector<starpu_data_handle_t>& keys = one->second.keys;
-        if (std::ssize(seen) + std::ranges::count_if(keys, is_new) > key_buffers_) break;
-        seen.insert(keys.begin(), keys.end());
-    }
-    return {std::move(seen), one};
-}
-
-void Graph::keep_queries(std::int64_t last_attend) {
-    const std::int64_t buffers = plan_.interleave * plan_.strip_blocks;
-    std::set<starpu_data_handle_t> kept;
-    for (const auto& [attend, read] : unended_) {
-        if (attend > last_attend) break;
-        for (const starpu_data_handle_t query : read.queries)
-            if (std::ssize(kept) < buffers) kept.insert(query);
-    }
-    for (const starpu_data_handle_t query : kept_queries_)
-        if (!kept.contains(query)) let_go(query);
-    for (const starpu_data_handle_t query : kept)
-        keep(query);
-    kept_queries_ = std::move(kept);
-}
-
-void Graph::keep(starpu_data_handle_t data) const {
-    starpu_data_set_wt_mask(data, 1U << memory_node_);
-}
-
-void Graph::let_go(starpu_data_handle_t data) {
-    starpu_data_set_wt_mask(data, 0);
-}
-
 template<class Key>
 starpu_data_handle_t Graph::state_of(std::map<Key, starpu_data_handle_t>& states, const Key& key) {
     const auto [entry, is_new] = states.try_emplace(key, nullptr);
@@ -401,8 +316,8 @@ starpu_data_handle_t Graph::state_of(std::map<Key, starpu_data_handle_t>& states
         entry->second = register_temporary(sizes_.state, sizes_.state, &run_.moved);
         name_handle(entry->second, "state", static_cast<std::int64_t>(state_handles_.size()));
         // A plan's device holds those of the strips in turn: they never have to make room.
-        if (memory_node_ != STARPU_MAIN_RAM && plan_.order == task_order::query_major)
-            keep(entry->second);
+        if (fetch_ahead_ && plan_.order == task_order::query_major)
+            FetchAhead::keep(entry->second, memory_node_);
         state_handles_.emplace_back(entry->second);
     }
     return entry->second;
@@ -455,8 +370,9 @@ void Graph::release_finished_blocks() {
         blocks.swap(finished_blocks_);
     }
     for (const std::int64_t block : blocks) {
-        results_.erase(block);
-        queries_.erase(block);
+        results_.erase(block); // waits until it has left the GPU
+        const auto query = queries_.extract(block);
+        if (fetch_ahead_ && !query.empty()) fetch_ahead_->released(query.mapped().get());
     }
 }
 

@@ -4,6 +4,7 @@
 #include "codelets/run.hpp"
 #include "planner/memory_model.hpp"
 #include "planner/plan.hpp"
+#include "runtime/fetch_ahead.hpp"
 #include "runtime/operands.hpp"
 
 #include <starpu.h>
@@ -18,7 +19,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,9 +36,9 @@ class Graph {
   public:
     /// where: starpu_task::where of every task. lone_worker: the one that takes them all, or all
     /// but a few; −1: there are several. workspace_bytes: of an attend task on a GPU, which has
-    /// key_buffers buffers for K with V. stall_seconds: see Stalled.
+    /// the buffers of `kept`. stall_seconds: see Stalled.
     Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t where,
-          int lone_worker, std::int64_t workspace_bytes, std::int64_t key_buffers,
+          int lone_worker, std::int64_t workspace_bytes, const residency& kept,
           double stall_seconds);
     ~Graph();
     Graph(const Graph&) = delete;
@@ -82,33 +83,6 @@ class Graph {
     /// otherwise one strip walks ahead of the other, each loads the keys for itself, and those of
     /// more tasks than have buffers are wanted at a time.
     void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
-    /// The only worker's GPU gets the operands of an attend task some tasks ahead, as soon as there
-    /// are buffers for the keys of all tasks before it. StarPU asks for them when the task is
-    /// ready, which is too late where strips change and nothing else is left to compute; and it
-    /// does not know that what was fetched for a task to come is needed more than what the last one
-    /// has read.
-    void fetch_ahead(std::int64_t ended_attend);
-    struct reads {
-        std::vector<starpu_data_handle_t> queries;
-        std::vector<starpu_data_handle_t> keys;
-        bool fetched = false; ///< their transfers have been asked for
-    };
-    /// The keys of the attend tasks to come, up to `last_attend`, for which there are buffers, and
-    /// the first task beyond.
-    struct sight {
-        std::set<starpu_data_handle_t> keys;
-        std::map<std::int64_t, reads>::iterator end;
-    };
-    sight keys_in_sight(std::int64_t last_attend);
-    /// Keeps on the GPU the queries of the attend tasks to come, up to `last_attend`, and no
-    /// others: those of the next strip, which no task has read yet, would make room for results
-    /// instead of those that the last strip no longer needs. A block is not released before its
-    /// last attend task, and so this, has ended.
-    void keep_queries(std::int64_t last_attend);
-    /// StarPU does not evict from a node what is to be written through to it. What is read or
-    /// written on that node needs no writing.
-    void keep(starpu_data_handle_t data) const;
-    static void let_go(starpu_data_handle_t data);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>
@@ -131,8 +105,7 @@ class Graph {
     Run& run_;
     const std::int32_t where_;
     const bool one_worker_;
-    const unsigned memory_node_;     ///< of the only worker
-    const std::int64_t key_buffers_; ///< of the device
+    const unsigned memory_node_; ///< of the only worker
     const std::chrono::duration<double> stall_limit_;
     bool stopped_ = false;
     std::chrono::steady_clock::time_point next_poll_;
@@ -156,19 +129,14 @@ class Graph {
     handle workspace_; ///< of each GPU, as StarPU's SCRATCH data; null: none is needed
     std::int64_t submitted_ = 0;
 
-    std::int64_t attends_ = 0; ///< submitted
+    std::int64_t attends_ = 0;              ///< submitted
+    std::optional<FetchAhead> fetch_ahead_; ///< where one GPU is the only worker
 
     std::mutex mutex_; ///< guards what follows: written by StarPU's threads
     std::condition_variable changed_;
     std::int64_t ended_ = 0;
     double ended_flops_ = 0;
     std::vector<std::int64_t> finished_blocks_; ///< finalized, not yet released
-    std::map<std::int64_t, reads> unended_;     ///< attend tasks, by their number
-    /// On the GPU, the last used last, and kept there: where StarPU wants a buffer of another size
-    /// and all of those are in use, it evicts whatever it has not used for longest, which helps
-    /// nobody.
-    std::vector<starpu_data_handle_t> fetched_keys_;
-    std::set<starpu_data_handle_t> kept_queries_; ///< see keep_queries
 };
 
 } // namespace cqsa

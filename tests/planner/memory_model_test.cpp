@@ -131,6 +131,41 @@ TEST(WorkingSet, CountsResultsMergesAndWorkspace) {
     EXPECT_EQ(device_working_set(plan, machine).allocated_bytes, (bytes + 9'999) / 10'000 * 10'000);
 }
 
+/// Results that must be on a GPU at a time, of two strips in turn.
+std::int64_t results_of(plan plan, const machine& machine, std::int64_t interleave) {
+    plan.interleave = interleave;
+    return device_working_set(plan, machine).results_bytes / buffer_sizes(plan).result;
+}
+
+TEST(WorkingSet, HoldsOneResultWhereTheOtherStripGoesOnMeanwhile) {
+    problem problem{.heads = 2, .tokens = 100, .kv_tokens = 100, .head_dim = 64};
+    plan plan = plan_of(problem, 7, 1, 5, 5);
+    EXPECT_EQ(results_of(plan, one_gpu(0), 2), 1);
+    EXPECT_EQ(results_of(plan, one_gpu(0), 1), 2);
+    machine two_gpus = one_gpu(0);
+    two_gpus.devices = 2;
+    EXPECT_EQ(results_of(plan, two_gpus, 4), 2);
+    plan.order = task_order::quorum_major;
+    EXPECT_EQ(results_of(plan, one_gpu(0), 2), 2);
+    plan.order = task_order::query_major;
+    plan.problem.type = data_type::bf16; // and the result does not fit where the queries were
+    EXPECT_EQ(results_of(plan, one_gpu(0), 2), 2);
+}
+
+TEST(Residency, TakesASecondResultIntoWhatTheKeysLeave) {
+    problem problem{.heads = 2, .tokens = 100, .kv_tokens = 100, .head_dim = 64};
+    plan plan = plan_of(problem, 7, 1, 5, 9);
+    plan.interleave = 2;
+    const std::int64_t least = device_working_set(plan, one_gpu(0)).allocated_bytes;
+    const std::int64_t one_more = padded_bytes(buffer_sizes(plan).result);
+    ASSERT_LT(one_more, buffer_sizes(plan).key);
+    EXPECT_EQ(device_residency(plan, one_gpu(least)).results, 1);
+    const residency kept = device_residency(plan, one_gpu(least + one_more));
+    EXPECT_EQ(kept.results, 2);
+    EXPECT_EQ(kept.query_blocks, 2);
+    EXPECT_EQ(kept.device_bytes, least + one_more);
+}
+
 TEST(Residency, KeepsAsMuchAsTheBudgetHolds) {
     std::mt19937_64 random(10);
     for (int draw = 0; draw < 500; ++draw) {

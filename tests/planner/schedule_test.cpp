@@ -5,6 +5,7 @@
 
 #include "plan_checker.hpp"
 #include "planner/cost_model.hpp"
+#include "planner/fetched_keys.hpp"
 #include "planner/flops.hpp"
 #include "planner/key_loads.hpp"
 #include "planner/make_plan.hpp"
@@ -113,7 +114,7 @@ TEST(Schedule, LiesBetweenTheLongestPartAndTheirSum) {
     }
 }
 
-/// Key tokens that the graph loads (Graph::fetch_ahead), at the end of one attend task after
+/// Key tokens that the graph loads (runtime/fetch_ahead.hpp), at the end of one attend task after
 /// another.
 std::int64_t loaded_by_the_graph(const plan& plan, std::int64_t buffers) {
     std::vector<std::int64_t> attends; // the key block of each
