@@ -52,7 +52,7 @@ rates assumed_gpu_rates(const problem& problem, const gpu_facts& gpu) {
     }
     result.h2d_bytes_per_second = 53e9;
     result.d2h_bytes_per_second = 53e9;
-    result.load_seconds = 8e-6;
+    result.load_seconds = 1.2e-5;
     result.host_seconds = 5.5e-5;
     result.strip_seconds = 3e-4;
     result.shortest_task_seconds = 1.5e-4;
