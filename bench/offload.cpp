@@ -9,9 +9,11 @@
 #include "runtime/session.hpp"
 #include "runtime/tool/quantities.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -91,7 +93,15 @@ std::vector<plan_row> rows_of(const offload_options& options) {
     return rows;
 }
 
-std::string budget_text(const std::optional<std::int64_t>& budget) {
+/// Of device memory; nothing: all that is free.
+using device_budget = std::optional<std::int64_t>;
+
+device_budget budget_of(const std::string& text) {
+    if (text == "all") return std::nullopt;
+    return tool::parse_bytes("--device-memory", text);
+}
+
+std::string budget_text(const device_budget& budget) {
     if (!budget) return "all";
     const bool whole_gib = *budget % (std::int64_t{1} << 30) == 0;
     return whole_gib ? fmt::format("{} GiB", *budget >> 30)
@@ -130,7 +140,9 @@ class Offload {
   public:
     explicit Offload(const offload_options& options)
         : options_(options), plans_(rows_of(options)), out_(options.json == "-" ? stderr : stdout),
-          report_(machine()), begin_(std::chrono::steady_clock::now()) {}
+          report_(machine()), begin_(std::chrono::steady_clock::now()) {
+        std::ranges::transform(options_.budgets, std::back_inserter(budgets_), budget_of);
+    }
 
     void run() {
         report_["gpu"] = gpu_name();
@@ -168,9 +180,9 @@ class Offload {
                                  {"model", 7},
                                  {"D2H", 6},
                                  {"error", 8}});
-        for (const std::string& text : options_.budgets) {
+        for (const device_budget& budget : budgets_) {
             if (is_late()) break;
-            measure_budget(table, text);
+            measure_budget(table, budget);
         }
         save(true);
     }
@@ -229,11 +241,11 @@ class Offload {
         }
     }
 
-    void measure_budget(const Table& table, const std::string& text) {
+    void measure_budget(const Table& table, const device_budget& device_bytes) {
         attend_options fixed;
         fixed.workers = options_.workers;
-        if (text != "all") fixed.device_bytes = tool::parse_bytes("--device-memory", text);
-        const std::string budget = budget_text(fixed.device_bytes);
+        fixed.device_bytes = device_bytes;
+        const std::string budget = budget_text(device_bytes);
         for (const plan_row& plan : plans_) {
             if (is_late()) break;
             nlohmann::json row{{"plan", plan.name}};
@@ -363,6 +375,7 @@ class Offload {
     }
 
     offload_options options_;
+    std::vector<device_budget> budgets_;
     std::vector<plan_row> plans_; ///< of each budget
     std::FILE* out_;
     nlohmann::json report_;
