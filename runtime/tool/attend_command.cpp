@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/files/text.hpp"
+#include "runtime/gpu.hpp"
 #include "runtime/tool/commands.hpp"
 #include "runtime/tool/error_bound.hpp"
 #include "runtime/tool/operands.hpp"
@@ -72,6 +73,9 @@ void run_attend(const request& request) {
     check_host_memory(request, inputs);
     if (!request.json.empty() && request.json != "-") // found now, not after hours
         const files::OutputFile probe(request.json, 0, "--json " + files::printable(request.json));
+
+    if (request.options.workers == worker_set::cuda && count_gpus() == 0)
+        throw Error(error_code::device, "workers: expected at least one GPU, but there is none");
 
     const plan planned = plan_attention(inputs.problem, request.options);
     OutputSet outputs(request, inputs);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Input that is not what was promised: exit code, one sentence, and nothing on disk touched.
 #include "process.hpp"
+#include "runtime/environment.hpp"
 #include "runtime/files/array_file.hpp"
 #include "runtime/files/npy_header.hpp"
 #include "tests/files/temporary_folder.hpp"
@@ -197,6 +198,13 @@ TEST_F(BadInvocations, outputs_that_cannot_be) {
 TEST_F(BadInvocations, runs_that_do_not_fit) {
     refuse(4, "attend --random 1,8,1e10,64", {"take 74.5 TiB of main memory", "available"});
     refuse(4, "attend --random 1,8,1e10,64 --out @old.npy", {"of main memory"});
+}
+
+TEST_F(BadInvocations, a_gpu_where_there_is_none) {
+    ScopedEnvironment environment;
+    environment.set("CUDA_VISIBLE_DEVICES", "");
+    refuse(5, "attend --q @q.npy --k @k.npy --v @k.npy --out @old.npy --workers cuda",
+           {"--workers: expected at least one GPU, but there is none"});
 }
 
 TEST_F(BadInvocations, no_room_on_the_disk_is_found_before_computing) {
