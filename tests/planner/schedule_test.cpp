@@ -9,6 +9,7 @@
 #include "planner/flops.hpp"
 #include "planner/key_loads.hpp"
 #include "planner/make_plan.hpp"
+#include "planner/memory_model.hpp"
 #include "planner/step_stream.hpp"
 #include "planner/workload.hpp"
 #include "random_plan.hpp"
@@ -72,6 +73,39 @@ TEST(Schedule, OfAFastGpuIsThatOfItsBus) {
     const auto key_tokens = static_cast<double>(simulate_key_loads(plan, kept.key_blocks));
     EXPECT_NEAR(simulate_schedule(plan, machine, kept).seconds,
                 (key_tokens / 2 * 512 + 4 * 256) / 1e4, 1e-9);
+}
+
+TEST(Schedule, LetsQueriesWaitUntilTheResultsOfOthersHaveLeft) {
+    machine machine = one_gpu(0);
+    machine.device_rates.attend_flops_per_second = 16; // a strip takes one to four seconds
+    machine.device_rates.d2h_bytes_per_second = 1e3;   // and its result half a second
+    plan plan = eight_tokens(2, 8);
+    plan.interleave = 1;
+    residency kept;
+    kept.key_blocks = 1;
+    kept.query_blocks = 2;
+    const double hidden = simulate_schedule(plan, machine, kept).seconds;
+    EXPECT_NEAR(hidden, 9 + 0.512, 0.2);
+    kept.query_blocks = 3;
+    EXPECT_NEAR(simulate_schedule(plan, machine, kept).seconds, hidden, 0.03);
+    kept.query_blocks = 1;
+    EXPECT_NEAR(simulate_schedule(plan, machine, kept).seconds, hidden + 3 * 0.512, 0.2);
+}
+
+TEST(Schedule, LetsResultsTakeThePlaceOfQueriesOfTheirSize) {
+    machine machine = one_gpu(0);
+    machine.device_rates.attend_flops_per_second = 16 * 256;
+    machine.device_rates.h2d_bytes_per_second = 1e6;
+    machine.device_rates.d2h_bytes_per_second = 4'500; // half a second a result
+    plan plan = eight_tokens(2, 8);
+    plan.problem.head_dim = 256;
+    plan.interleave = 1;
+    ASSERT_EQ(buffer_sizes(plan).query, buffer_sizes(plan).result);
+    residency kept;
+    kept.key_blocks = kept.query_blocks = 1;
+    const double alone = simulate_schedule(plan, machine, kept).seconds;
+    kept.results = 1;
+    EXPECT_NEAR(simulate_schedule(plan, machine, kept).seconds, alone - 3 * 0.512, 0.1);
 }
 
 TEST(Schedule, CountsNoTilesWhereTheyAreNotModelled) {
@@ -174,7 +208,7 @@ machine h200(std::int64_t device_bytes) {
     rates& rates = machine.device_rates;
     rates.attend_flops_per_second = 505e12;
     rates.tile_seconds = 4e-6;
-    rates.load_seconds = 8e-6;
+    rates.load_seconds = 1.2e-5;
     rates.host_seconds = 5.5e-5;
     rates.boost = 0.135;
     rates.boost_seconds = 0.12;
