@@ -25,7 +25,6 @@ class FetchedKeys {
   public:
     explicit FetchedKeys(std::int64_t buffers) : buffers_(std::max<std::int64_t>(1, buffers)) {}
 
-    [[nodiscard]] std::int64_t buffers() const { return buffers_; }
     [[nodiscard]] const std::vector<Key>& held() const { return held_; }
     [[nodiscard]] bool is_full() const { return std::ssize(held_) >= buffers_; }
 
@@ -65,6 +64,7 @@ class FetchedKeys {
         return false;
     }
 
+    [[nodiscard]] bool sees_any() const { return !sight_.empty(); }
     void forget_sight() { sight_.clear(); }
 
   private:

@@ -32,6 +32,11 @@ struct block_counts {
 /// More results on their way to the host at a time help nobody.
 constexpr std::int64_t most_results = 2;
 
+bool results_replace_queries(const plan& plan) {
+    const buffer_sizes sizes(plan);
+    return plan.order == task_order::query_major && sizes.query == sizes.result;
+}
+
 std::int64_t strips_per_device(const plan& plan, const machine& machine) {
     return (plan.interleave + workers(machine) - 1) / workers(machine);
 }
@@ -46,9 +51,7 @@ block_counts count_blocks(const plan& plan, const machine& machine) {
     const std::int64_t segments = strips > 1 && workers(machine) > 1 ? 3 : 2;
     // One being written and one on its way to the host. On a lone GPU the queries that a strip is
     // done with make room for its results, and the other strip goes on meanwhile.
-    const buffer_sizes sizes(plan);
-    const bool alternate = strips > 1 && workers(machine) == 1 &&
-                           plan.order == task_order::query_major && sizes.query == sizes.result;
+    const bool alternate = strips > 1 && workers(machine) == 1 && results_replace_queries(plan);
     const std::int64_t results = alternate ? 1 : most_results;
     return {.strip_queries = std::min(admitted, blocks),
             .strip_states = merged ? admitted : std::min(admitted, blocks),
@@ -170,6 +173,10 @@ residency device_residency(const plan& plan, const machine& machine) {
     kept.device_bytes = bytes_with(counts);
     kept.buffers = buffers_for(plan, machine, counts);
     return kept;
+}
+
+std::int64_t query_buffers(const plan& plan, const residency& kept) {
+    return kept.query_blocks + (results_replace_queries(plan) ? kept.results : 0);
 }
 
 std::int64_t host_bytes(const plan& plan, const machine& machine) {

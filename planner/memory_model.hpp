@@ -57,6 +57,11 @@ struct residency {
 };
 residency device_residency(const plan& plan, const machine& machine);
 
+/// Buffers that blocks of queries have there: with those of results, where a block's result takes
+/// the place of its queries, each of them then taken from its load until its result has left. So it
+/// is in query-major order, if they are of one size.
+std::int64_t query_buffers(const plan& plan, const residency& kept);
+
 /// What the run adds to the caller's arrays in host memory: on a CPU the states of the strips that
 /// are admitted or just being released (quorum_major: of all query blocks) and the workspace;
 /// with GPUs the states that they cannot keep.

@@ -32,10 +32,8 @@ class Schedule {
           overlaps_(tiled_ && rates_.tile_seconds > 0), keys_(kept.key_blocks),
           multiprocessors_(tiled_ ? static_cast<double>(machine.tiles_at_once) : 1),
           loaded_(plan.keys.blocks()), read_(plan.keys.blocks()),
-          computed_(start_tasks * rates_.host_seconds), bus_(computed_) {
-        const buffer_sizes sizes(plan);
-        query_room_.assign(kept.query_blocks + (sizes.query == sizes.result ? kept.results : 0), 0);
-    }
+          computed_(start_tasks * rates_.host_seconds), bus_(computed_),
+          query_room_(query_buffers(plan, kept), 0) {}
 
     schedule run() {
         step_stream steps(plan_);
@@ -81,7 +79,6 @@ class Schedule {
     void attend(const step& step) {
         const double asked = end_of(attends_ahead);
         keys_.forget_sight();
-        looked_around_ = false;
         note_ended_keys(step);
         // The host launches a task while the one before runs, unless both are of one strip.
         launched_ = std::max(launched_, end_of(2)) + rates_.host_seconds;
@@ -148,7 +145,7 @@ class Schedule {
     /// sight, when the first of them will be.
     double make_room(const step& step) {
         if (!keys_.is_full()) return 0;
-        if (!std::exchange(looked_around_, true)) look_around(step);
+        if (!keys_.sees_any()) look_around(step);
         const std::optional<std::int64_t> first = keys_.give_up();
         while (first && keys_.is_full() && keys_.give_up()) {
         }
@@ -192,8 +189,7 @@ class Schedule {
         return std::max(bus_, room + seconds);
     }
 
-    /// Since when the next buffer for queries has been free. Each is taken for a block until its
-    /// result, which takes its place, has been written.
+    /// Since when the next buffer for queries has been free.
     double take_query_buffer() {
         if (query_room_.empty()) return 0; // kept.query_blocks are fewer than the plan needs
         const double since = query_room_.front();
@@ -260,9 +256,8 @@ class Schedule {
     const bool tiled_;
     const bool overlaps_; ///< a launch begins on multiprocessors that the last one leaves
     FetchedKeys<std::int64_t> keys_;
-    bool looked_around_ = false;       ///< keys_ knows what is in sight of the attend under way
-    std::deque<step> ahead_;           ///< steps that follow
-    std::int64_t attends_in_view_ = 0; ///< of ahead_
+    std::deque<step> ahead_;                                      ///< steps that follow
+    std::int64_t attends_in_view_ = 0;                            ///< of ahead_
     std::array<std::vector<std::int64_t>, attends_ahead> before_; ///< keys of the last attends
     std::int64_t loaded_tokens_ = 0;
     Multiprocessors multiprocessors_;

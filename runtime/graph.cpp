@@ -77,10 +77,8 @@ Graph::Graph(const operands& given, const plan& the_plan, Run& run, std::int32_t
       memory_node_(one_worker_ ? starpu_worker_get_memory_node(lone_worker) : STARPU_MAIN_RAM),
       stall_limit_(stall_seconds) {
     if (memory_node_ != STARPU_MAIN_RAM) {
-        const bool queries_return = plan_.order == task_order::quorum_major;
-        const bool shared = sizes_.query == sizes_.result && !queries_return;
-        fetch_ahead_.emplace(memory_node_, kept.key_blocks,
-                             kept.query_blocks + (shared ? kept.results : 0), queries_return);
+        fetch_ahead_.emplace(memory_node_, kept.key_blocks, query_buffers(plan_, kept),
+                             plan_.order == task_order::quorum_major);
     }
     if (workspace_bytes > 0) {
         workspace_.reset(register_workspace(workspace_bytes));

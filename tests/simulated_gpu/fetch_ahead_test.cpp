@@ -60,11 +60,7 @@ class FetchAheadTest : public ::testing::Test {
     StarpuContext starpu_;
     unsigned node_ = 0;
     traffic moved_;
-    std::array<std::vector<std::byte>, 8> memory_ = [] {
-        std::array<std::vector<std::byte>, 8> memory;
-        memory.fill(std::vector<std::byte>(4096));
-        return memory;
-    }();
+    std::array<std::array<std::byte, 4096>, 8> memory_{};
     std::array<starpu_data_handle_t, 8> blocks_{};
 };
 
