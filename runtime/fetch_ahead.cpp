@@ -14,31 +14,28 @@ FetchAhead::FetchAhead(unsigned memory_node, std::int64_t key_buffers, std::int6
       keys_(key_buffers) {}
 
 void FetchAhead::submitted(std::int64_t attend, handles queries, handles keys) {
-    const std::lock_guard lock(mutex_);
-    unended_.emplace(attend, reads{.queries = std::move(queries), .keys = std::move(keys)});
+    next_operands next;
+    {
+        const std::lock_guard lock(mutex_);
+        const bool nothing_unended = unended_.empty();
+        unended_.emplace(attend, reads{.queries = std::move(queries), .keys = std::move(keys)});
+        // Otherwise the end of the task before it asks for them.
+        if (nothing_unended) next = after({});
+    }
+    fetch(next);
 }
 
 void FetchAhead::ended(std::int64_t attend) {
-    handles keys;
-    handles queries;
-    handles dropped;
+    next_operands next;
     {
         const std::lock_guard lock(mutex_);
         last_ended_ = std::max(last_ended_, attend);
         const auto task = unended_.extract(attend);
         if (!queries_return_)
             queries_.insert(task.mapped().queries.begin(), task.mapped().queries.end());
-        queries = next_queries();
-        keys = next_keys(task.mapped().keys, dropped);
+        next = after(task.mapped().keys);
     }
-    for (const starpu_data_handle_t one : dropped) {
-        if (starpu_data_evict_from_node(one, memory_node_) == 0) continue;
-        const std::lock_guard lock(mutex_);
-        keys_.take_as_oldest(one); // the next time, if it is still there
-    }
-    fetch_queries(queries);
-    for (const starpu_data_handle_t one : keys)
-        starpu_data_prefetch_on_node(one, memory_node_, 1);
+    fetch(next);
 }
 
 void FetchAhead::released(starpu_data_handle_t query) {
@@ -51,7 +48,14 @@ void FetchAhead::released(starpu_data_handle_t query) {
     fetch_queries(queries);
 }
 
-FetchAhead::handles FetchAhead::next_keys(const handles& ended, handles& dropped) {
+FetchAhead::next_operands FetchAhead::after(const handles& read_keys) {
+    next_operands next;
+    next.queries = next_queries();
+    next.keys = next_keys(read_keys, next.dropped);
+    return next;
+}
+
+FetchAhead::handles FetchAhead::next_keys(const handles& read_keys, handles& dropped) {
     // StarPU may have evicted some by itself.
     keys_.give_back_if([this](starpu_data_handle_t keys) {
         const bool gone = starpu_data_is_on_node(keys, memory_node_) == 0;
@@ -63,7 +67,7 @@ FetchAhead::handles FetchAhead::next_keys(const handles& ended, handles& dropped
     while (end != unended_.end() && end->first <= last_ended_ + attends_in_sight &&
            keys_.see(end->second.keys))
         ++end;
-    note(ended, dropped);
+    note(read_keys, dropped);
     handles next;
     for (auto task = unended_.begin(); task != end; ++task) {
         if (task->first > last_ended_ + attends_ahead) break;
@@ -112,6 +116,17 @@ FetchAhead::handles FetchAhead::next_queries() {
         if (!has_buffer) next.push_back(query);
     }
     return next;
+}
+
+void FetchAhead::fetch(const next_operands& next) {
+    for (const starpu_data_handle_t one : next.dropped) {
+        if (starpu_data_evict_from_node(one, memory_node_) == 0) continue;
+        const std::lock_guard lock(mutex_);
+        keys_.take_as_oldest(one); // the next time, if it is still there
+    }
+    fetch_queries(next.queries);
+    for (const starpu_data_handle_t one : next.keys)
+        starpu_data_prefetch_on_node(one, memory_node_, 1);
 }
 
 void FetchAhead::fetch_queries(const handles& queries) const {

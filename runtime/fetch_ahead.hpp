@@ -47,15 +47,25 @@ class FetchAhead {
         bool fetched = false; ///< the transfers of its keys have been asked for
     };
 
+    /// What the next tasks need on the GPU, and what makes room for it.
+    struct next_operands {
+        handles queries;
+        handles keys;
+        handles dropped;
+    };
+
     // These need the mutex.
-    /// What is to be fetched for the next tasks, now that one has ended that read these.
-    handles next_keys(const handles& ended, handles& dropped);
+    /// For the next tasks, now that one has ended that read these keys.
+    next_operands after(const handles& read_keys);
+    handles next_keys(const handles& read_keys, handles& dropped);
     handles next_queries();
     /// Notes that these keys are on the GPU, last of all, and keeps them there, in the place of
     /// those that were used longest ago, which are added to `dropped`.
     void note(const handles& keys, handles& dropped);
     static void let_go(starpu_data_handle_t data);
 
+    // These do not: StarPU may take a while.
+    void fetch(const next_operands& next);
     void fetch_queries(const handles& queries) const;
 
     const unsigned memory_node_;

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <starpu.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -43,7 +44,7 @@ class FetchAheadTest : public ::testing::Test {
         for (int attempt = 0; attempt < 1000; ++attempt) {
             there.clear();
             for (std::size_t i = 0; i < blocks_.size(); ++i)
-                if (starpu_data_is_on_node(blocks_[i], node_) != 0) there.push_back(i);
+                if (has_come(blocks_[i])) there.push_back(i);
             if (there.size() >= expected) break;
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
@@ -51,6 +52,15 @@ class FetchAheadTest : public ::testing::Test {
     }
 
   private:
+    [[nodiscard]] bool has_come(starpu_data_handle_t data) const {
+        int is_allocated = 0;
+        int is_valid = 0;
+        int is_requested = 0;
+        starpu_data_query_status(data, static_cast<int>(node_), &is_allocated, &is_valid,
+                                 &is_requested);
+        return is_valid != 0;
+    }
+
     static starpu_settings gpu_only() {
         starpu_settings settings;
         settings.workers = worker_set::cuda;
@@ -70,8 +80,9 @@ TEST_F(FetchAheadTest, BringsWhatTheNextTasksRead) {
     FetchAhead ahead(node(), 2, 4, false);
     for (std::int64_t attend = 0; attend < 6; ++attend) // a strip a task, all over the same keys
         ahead.submitted(attend, {block(attend)}, {block(7)});
+    EXPECT_EQ(on_gpu(2), (blocks{0, 7}));
     ahead.ended(0);
-    EXPECT_EQ(on_gpu(4), (blocks{1, 2, 3, 7})); // and not those of tasks that are further away
+    EXPECT_EQ(on_gpu(5), (blocks{0, 1, 2, 3, 7})); // and not those of tasks that are further away
 }
 
 TEST_F(FetchAheadTest, BringsQueriesWhereTheResultsOfOthersHaveLeft) {
@@ -79,18 +90,21 @@ TEST_F(FetchAheadTest, BringsQueriesWhereTheResultsOfOthersHaveLeft) {
     for (std::int64_t attend = 0; attend < 6; ++attend)
         ahead.submitted(attend, {block(attend)}, {block(7)});
     ahead.ended(0); // the place of block 0 is taken by its result
-    EXPECT_EQ(on_gpu(3), (blocks{1, 2, 7}));
+    EXPECT_EQ(on_gpu(4), (blocks{0, 1, 2, 7}));
     ahead.ended(1);
-    EXPECT_EQ(on_gpu(3), (blocks{1, 2, 7}));
+    EXPECT_EQ(on_gpu(4), (blocks{0, 1, 2, 7}));
     ahead.released(block(0));
-    EXPECT_EQ(on_gpu(4), (blocks{1, 2, 3, 7}));
+    EXPECT_EQ(on_gpu(5), (blocks{0, 1, 2, 3, 7}));
 }
 
 TEST_F(FetchAheadTest, BringsQueriesInThePlaceOfThoseThatReturnLater) {
     FetchAhead ahead(node(), 2, 2, true);
     for (std::int64_t attend = 0; attend < 6; ++attend)
         ahead.submitted(attend, {block(attend % 3)}, {block(7)});
+    EXPECT_EQ(on_gpu(2), (blocks{0, 7}));
     ahead.ended(0);
+    EXPECT_EQ(on_gpu(4), (blocks{0, 1, 2, 7}));
+    EXPECT_EQ(starpu_data_evict_from_node(block(0), node()), 0); // it is not kept any more
     EXPECT_EQ(on_gpu(3), (blocks{1, 2, 7}));
     ahead.ended(1);
     ahead.ended(2);
@@ -102,10 +116,19 @@ TEST_F(FetchAheadTest, DropsKeysThatNoTaskInSightReads) {
     const std::vector<std::size_t> keys{1, 2, 2, 3, 3, 3, 3};
     for (std::size_t attend = 0; attend < keys.size(); ++attend)
         ahead.submitted(static_cast<std::int64_t>(attend), {block(0)}, {block(keys[attend])});
-    starpu_data_prefetch_on_node(block(0), node(), 0);
-    starpu_data_prefetch_on_node(block(1), node(), 0);
+    EXPECT_EQ(on_gpu(2), (blocks{0, 1}));
     ahead.ended(0); // two buffers hold the keys of the tasks to come
     EXPECT_EQ(on_gpu(3), (blocks{0, 2, 3}));
+}
+
+TEST_F(FetchAheadTest, DropsKeysWhenTheNextTaskIsSubmittedAfterAllOthersEnded) {
+    FetchAhead ahead(node(), 2, 1, false);
+    for (std::int64_t attend = 0; attend < 3; ++attend) {
+        ahead.submitted(attend, {block(0)}, {block(attend + 1)});
+        on_gpu(static_cast<std::size_t>(std::min<std::int64_t>(attend + 2, 3)));
+        ahead.ended(attend);
+    }
+    EXPECT_EQ(on_gpu(3), (blocks{0, 2, 3})); // the last task found a buffer
 }
 
 } // namespace
