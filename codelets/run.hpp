@@ -82,7 +82,7 @@ class Run {
     void count(const task_arguments& ended) noexcept;
 
     /// flop/s of attend on a kind of processor: the best of a worker's latest tasks, because all
-    /// that can disturb one makes it longer; as it was set until there are some.
+    /// that can disturb one makes it longer; as it was set until there are some, of a GPU several.
     [[nodiscard]] double attend_flops_per_second(bool cuda) const noexcept;
 
     /// False while a CPU beside GPUs is so slow that a task on it would hold up the others
@@ -105,7 +105,7 @@ class Run {
         worker_record record;
         std::chrono::steady_clock::time_point last_end;
         std::array<double, 8> flops_per_second{}; ///< of its latest attend tasks, in turn
-        std::size_t next = 0;
+        std::size_t shown = 0;                    ///< so many have been
     };
     std::vector<worker_state> workers_ = std::vector<worker_state>(STARPU_NMAXWORKERS);
     std::array<std::atomic<double>, 2> observed_flops_per_second_{}; ///< CPU, CUDA; 0: not yet
