@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/run.hpp"
 
+#include "planner/flops.hpp"
 #include "planner/machine.hpp"
 
 #include <algorithm>
@@ -12,8 +13,9 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-// Of a GPU, whose tasks are so short that a pause of the thread which waits for them makes one look
-// a hundred times as long.
+// A GPU's tasks are so short that a pause of the thread which waits for them makes one look a
+// hundred times as long and the next a hundred times as short; a CPU that seemed slow gets no task
+// any more that could show it to be fast.
 constexpr std::size_t convincing_tasks = 3;
 
 // The records have one writer.
@@ -22,6 +24,9 @@ void add(std::atomic<double>& sum, double value) {
 }
 
 } // namespace
+
+Run::Run(const cqsa::problem& prob, double scale_factor)
+    : problem(prob), scale(scale_factor), flops_left_(total_flops(prob)) {}
 
 void Run::fail(std::exception_ptr error) noexcept {
     const std::lock_guard lock(error_mutex_);
@@ -62,15 +67,22 @@ void Run::count(const task_arguments& ended) noexcept {
     by.record.tasks += 1;
     add(by.record.busy_seconds, spent.count());
     if (ended.flops == 0) return;
+    flops_left_.fetch_sub(static_cast<double>(ended.flops), std::memory_order_relaxed);
+    if (ended.progress) ended.progress->flops_left -= ended.flops;
     add(by.record.attend_flops, static_cast<double>(ended.flops));
     add(by.record.attend_seconds, spent.count());
-    if (first && ended.on_cuda) return; // it also loads the kernel
-    by.flops_per_second[by.shown % by.flops_per_second.size()] =
-        static_cast<double>(ended.flops) / spent.count();
+    if (first) return; // it also loads the kernel, or wakes the team of threads
+    by.latest[by.shown % by.latest.size()] = {static_cast<double>(ended.flops), spent.count()};
     ++by.shown;
-    if (ended.on_cuda && by.shown < convincing_tasks) return;
-    observed_flops_per_second_[ended.on_cuda ? 1 : 0].store(
-        *std::ranges::max_element(by.flops_per_second), std::memory_order_relaxed);
+    if (by.shown < convincing_tasks) return;
+    double flops = 0;
+    double seconds = 0;
+    for (const auto& task : by.latest) {
+        flops += task.flops;
+        seconds += task.seconds;
+    }
+    observed_flops_per_second_[ended.on_cuda ? 1 : 0].store(flops / seconds,
+                                                            std::memory_order_relaxed);
 }
 
 double Run::attend_flops_per_second(bool cuda) const noexcept {
@@ -84,11 +96,33 @@ bool Run::cpu_helps() const noexcept {
     return cqsa::cpu_helps(attend_flops_per_second(false), attend_flops_per_second(true));
 }
 
+bool Run::should_take(int worker, bool cuda, const task_arguments& task) const noexcept {
+    if (!workers_choose || gpus == 0 || cuda_rates.attend_flops_per_second == 0) return true;
+    const int gpu = task.progress ? task.progress->gpu.load(std::memory_order_relaxed) : -1;
+    // States move between GPUs by way of the host.
+    if (cuda && gpu >= 0 && gpu != worker) return false;
+    if (!cuda && !cpu_helps()) return false;
+    if (task.flops == 0) return cuda || gpu < 0;
+    const double cpu_rate = attend_flops_per_second(false);
+    const double gpu_rate = attend_flops_per_second(true);
+    const bool gpus_are_faster = gpus * gpu_rate >= cpu_rate;
+    if (cuda == gpus_are_faster) return true;
+    // The slower: meanwhile the faster go through all that does not wait for this task. If they
+    // were done with it before, they would have done this earlier, too.
+    const double own = cuda ? gpu_rate : cpu_rate;
+    const double others = cuda ? cpu_rate : gpus * gpu_rate;
+    const auto strip_left =
+        static_cast<double>(task.progress ? task.progress->flops_left - task.flops : 0);
+    const double left = flops_left_.load(std::memory_order_relaxed) - strip_left;
+    return static_cast<double>(task.flops) / own <= left / others;
+}
+
 void run_task(task_arguments& arguments, const std::function<void()>& work, bool on_cpu) noexcept {
     Run& run = *arguments.run;
     if (run.cancelled()) return;
     arguments.worker = starpu_worker_get_id_check();
     arguments.on_cuda = !on_cpu;
+    if (arguments.progress && !on_cpu) arguments.progress->gpu = arguments.worker;
     arguments.called = clock::now();
     try {
         if (on_cpu && run.prepare_cpu_worker) run.prepare_cpu_worker();
@@ -122,6 +156,13 @@ double expected_microseconds(starpu_task* task, starpu_perfmodel_arch* arch, uns
     return seconds > 0 ? seconds * 1e6 : 1.0;
 }
 
+int can_execute(unsigned worker, starpu_task* task, unsigned /*nimpl*/) {
+    const auto& arguments = *static_cast<const task_arguments*>(task->cl_arg);
+    const int id = static_cast<int>(worker);
+    const bool cuda = starpu_worker_get_type(id) == STARPU_CUDA_WORKER;
+    return arguments.run->should_take(id, cuda, arguments) ? 1 : 0;
+}
+
 } // namespace
 
 starpu_codelet make_codelet(const char* name, unsigned color, starpu_cpu_func_t on_cpu,
@@ -135,6 +176,7 @@ starpu_codelet make_codelet(const char* name, unsigned color, starpu_cpu_func_t 
     codelet.cpu_funcs_name[0] = name;
     codelet.cuda_funcs[0] = on_cuda;
     codelet.cuda_flags[0] = STARPU_CUDA_ASYNC;
+    codelet.can_execute = can_execute;
     codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
     codelet.model = &model;
     codelet.name = name;

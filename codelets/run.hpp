@@ -29,13 +29,19 @@ struct processor_rates {
 
 struct task_arguments;
 
+/// A visit of a strip, as far as its tasks have been submitted.
+struct strip_progress {
+    std::atomic<std::int64_t> flops_left{0}; ///< of its tasks that have not ended
+    std::atomic<int> gpu{-1}; ///< the GPU's worker that last had one of them; −1: none has
+};
+
 /// What all tasks of one attention share: the problem, the first error, progress, CPU workspaces,
 /// and the rates that the tasks so far have shown.
 /// Made by the runtime, outlives its tasks. Everything but `prepare` and the setters of the first
 /// block may be called from any thread.
 class Run {
   public:
-    Run(const problem& prob, double scale_factor) : problem(prob), scale(scale_factor) {}
+    Run(const problem& prob, double scale_factor);
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 
@@ -45,6 +51,8 @@ class Run {
     int cpu_threads = 1;        ///< team of a CPU worker
     processor_rates cpu_rates;  ///< until tasks have shown the rate of attend
     processor_rates cuda_rates; ///< likewise; 0: no task may run on a GPU
+    int gpus = 0;
+    bool workers_choose = false; ///< idle workers take tasks, and may leave one to others
     std::function<void()>
         prepare_cpu_worker; ///< called by each CPU task; must be cheap and noexcept
 
@@ -81,16 +89,22 @@ class Run {
     /// processor. On the worker's thread.
     void count(const task_arguments& ended) noexcept;
 
-    /// flop/s of attend on a kind of processor: the best of a worker's latest tasks, because all
-    /// that can disturb one makes it longer; as it was set until there are some, of a GPU several.
+    /// flop/s of attend on a kind of processor: of a worker's latest tasks together, but for its
+    /// first; as it was set until there are several.
     [[nodiscard]] double attend_flops_per_second(bool cuda) const noexcept;
 
     /// False while a CPU beside GPUs is so slow that a task on it would hold up the others
     /// (planner/machine.hpp).
     [[nodiscard]] bool cpu_helps() const noexcept;
 
+    /// Whether a worker that is idle should take the task, rather than leave it to others. Never
+    /// refused by all workers that may run it.
+    [[nodiscard]] bool should_take(int worker, bool cuda,
+                                   const task_arguments& task) const noexcept;
+
   private:
     std::atomic<bool> cancelled_{false};
+    std::atomic<double> flops_left_; ///< of the whole problem
     mutable std::mutex error_mutex_;
     std::exception_ptr error_;
     struct aligned_delete {
@@ -104,8 +118,12 @@ class Run {
     struct worker_state {
         worker_record record;
         std::chrono::steady_clock::time_point last_end;
-        std::array<double, 8> flops_per_second{}; ///< of its latest attend tasks, in turn
-        std::size_t shown = 0;                    ///< so many have been
+        struct attended {
+            double flops = 0;
+            double seconds = 0;
+        };
+        std::array<attended, 8> latest{}; ///< its latest attend tasks, in turn, after the first
+        std::size_t shown = 0;            ///< so many have been
     };
     std::vector<worker_state> workers_ = std::vector<worker_state>(STARPU_NMAXWORKERS);
     std::array<std::atomic<double>, 2> observed_flops_per_second_{}; ///< CPU, CUDA; 0: not yet
@@ -121,9 +139,10 @@ struct task_arguments {
 
     Run* run;
     std::int64_t flops = 0;
-    std::int64_t bytes = 0;        ///< memory read and written, for the cost of memory-bound tasks
-    std::int64_t strip = 0;        ///< the plan's number of the strip's visit
-    std::function<void()> on_done; ///< called on a StarPU thread when the task has ended
+    std::int64_t bytes = 0; ///< memory read and written, for the cost of memory-bound tasks
+    std::int64_t strip = 0; ///< the plan's number of the strip's visit
+    std::shared_ptr<strip_progress> progress; ///< of that visit; null: it belongs to none
+    std::function<void()> on_done;            ///< called on a StarPU thread when the task has ended
 
     // Where and when the codelet was called; −1: not at all.
     int worker = -1;
@@ -141,7 +160,8 @@ void count_task(void* arguments) noexcept;
 
 /// A codelet of ours: any number of buffers, analytic cost (PER_ARCH: flops over the attend rate
 /// plus bytes over the memory rate), so the first run on a machine schedules well and no history of
-/// another run misleads it. A CPU that does not help costs too much for any task.
+/// another run misleads it. A CPU that does not help costs too much for any task. Where workers
+/// choose (Run::should_take), no cost counts.
 /// `name` must outlive the codelet; `on_cuda` may be null.
 starpu_codelet make_codelet(const char* name, unsigned color, starpu_cpu_func_t on_cpu,
                             starpu_cuda_func_t on_cuda, starpu_perfmodel& model);

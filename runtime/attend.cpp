@@ -74,6 +74,13 @@ int lone_worker(const StarpuContext& context, const machine& node) {
     return workers(node) == 1 && ids.size() == 1 ? ids.front() : -1;
 }
 
+// starpu_task::where. A CPU that the plan does not count on may take tasks only if it can be kept
+// from it.
+std::int32_t where(const StarpuContext& context, const machine& node) {
+    const bool gpus_alone = workers(node) == node.devices;
+    return gpus_alone && !context.workers_choose() ? STARPU_CUDA : context.where();
+}
+
 // Takes the plan's device memory on every GPU; false when one of them has less.
 bool reserve(const StarpuContext& context, const arrangement& run) {
     return std::ranges::all_of(context.cuda_workers(), [&](int worker) {
@@ -110,7 +117,7 @@ arrangement arrange(const StarpuContext& context, const problem& problem, attend
             return *last;
         run.plan = make_plan(problem, run.node, run.request);
         if (!with_gpus) return last.emplace(run);
-        run.where = context.where();
+        run.where = where(context, run.node);
         run.kept = device_residency(run.plan, run.node);
         if (reserve(context, run)) return last.emplace(run);
         options.device_bytes = run.plan.predicted.device_bytes / 10 * 9;
@@ -192,6 +199,8 @@ attend_report run_attention(StarpuContext& context, const operands& given, const
     run->cpu_threads = context.cpu_team_threads();
     run->cpu_rates = rates_of(arranged.node.cpu_rates);
     run->cuda_rates = rates_of(arranged.node.device_rates);
+    run->gpus = arranged.node.devices;
+    run->workers_choose = context.workers_choose();
     if (CpuTeam* team = context.team()) run->prepare_cpu_worker = [team] { team->bind(); };
 
     report.measured.seconds = execute(context, given, options, run, arranged);

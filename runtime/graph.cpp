@@ -207,7 +207,7 @@ void Graph::submit_attend(const step& step) {
             keys.push_back(key_handle(block));
         fetch_ahead_->submitted(attends_, std::move(queries), std::move(keys));
     }
-    order_in_window(step, buffers);
+    order_in_window(step, *arguments, buffers);
     submit_task(attend_codelet(), std::move(arguments), std::move(buffers), attend_priority);
 }
 
@@ -222,7 +222,7 @@ void Graph::submit_merge(const step& step) {
     std::vector<starpu_data_descr> buffers{
         {state_of(states_, block), step.fresh.front() ? STARPU_W : STARPU_RW},
         {partial.mapped(), STARPU_R}};
-    order_in_window(step, buffers);
+    order_in_window(step, *arguments, buffers);
     submit_task(merge_codelet(), std::move(arguments), std::move(buffers), merge_priority);
     spare_states_.push_back(partial.mapped());
 }
@@ -237,7 +237,7 @@ void Graph::submit_finalize(const step& step) {
     std::vector<starpu_data_descr> buffers{{result_handle(block), STARPU_W}};
     const auto state = states_.extract(block);
     if (!arguments->fresh) buffers.push_back({state.mapped(), STARPU_R});
-    order_in_window(step, buffers);
+    order_in_window(step, *arguments, buffers);
     submit_task(finalize_codelet(), std::move(arguments), std::move(buffers), merge_priority,
                 block);
     if (!state.empty()) spare_states_.push_back(state.mapped());
@@ -289,11 +289,15 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     ++submitted_;
 }
 
-void Graph::order_in_window(const step& step, std::vector<starpu_data_descr>& buffers) {
+void Graph::order_in_window(const step& step, task_arguments& arguments,
+                            std::vector<starpu_data_descr>& buffers) {
     if (step.strip < 0) return; // blocks that see no key belong to no strip
     slot& place = slots_[static_cast<std::size_t>(step.strip % plan_.interleave)];
     const bool first = place.strip != step.strip;
     place.strip = step.strip;
+    if (first) place.progress = std::make_shared<strip_progress>();
+    arguments.progress = place.progress;
+    arguments.progress->flops_left += arguments.flops;
     buffers.push_back({place.order.get(), first ? STARPU_W : STARPU_R});
     if (!one_worker_ || step.kind != step_kind::attend) return;
     const auto turn = [this](std::int64_t attend) {

@@ -67,7 +67,8 @@ class Graph {
     /// A place in the window of strips: a handle without content that its tasks depend on.
     struct slot {
         handle order;
-        std::int64_t strip = -1; ///< the last that began here
+        std::int64_t strip = -1;                  ///< the last that began here
+        std::shared_ptr<strip_progress> progress; ///< its own
     };
 
     void submit(const step& step);
@@ -82,7 +83,8 @@ class Graph {
     /// an attend task also waits for all but the last before it, whatever strips they belong to:
     /// otherwise one strip walks ahead of the other, each loads the keys for itself, and those of
     /// more tasks than have buffers are wanted at a time.
-    void order_in_window(const step& step, std::vector<starpu_data_descr>& buffers);
+    void order_in_window(const step& step, task_arguments& arguments,
+                         std::vector<starpu_data_descr>& buffers);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>

@@ -75,6 +75,7 @@ struct StarpuContext::Instance {
     std::unique_ptr<CpuTeam> team;
     std::string warning;
     bool tracing = false;
+    bool workers_choose = false;
     bool hangs = false;
 
     ~Instance() {
@@ -118,9 +119,8 @@ std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_setti
     if (settings.workers == worker_set::cpu || !too_full.empty()) conf.ncuda = 0;
     conf.nopencl = 0;
     conf.catch_signals = 0;
-    if (conf.sched_policy_name == nullptr) {
-        conf.sched_policy_name = conf.ncuda == 0 ? "prio" : "dmdas";
-    }
+    const bool ours_to_choose = conf.sched_policy_name == nullptr;
+    if (ours_to_choose) conf.sched_policy_name = "prio";
     const std::string warning = measure_bus_apart(conf);
     const int result = starpu_init(&conf);
     if (result == -ENODEV) {
@@ -136,6 +136,7 @@ std::shared_ptr<StarpuContext::Instance> StarpuContext::start(const starpu_setti
     auto instance = std::make_shared<Instance>();
     starpu_pause();
     instance->warning = warning;
+    instance->workers_choose = ours_to_choose;
     instance->tracing = !settings.trace_directory.empty();
     const std::vector<int> cpu_workers = workers_of(STARPU_CPU_WORKER);
     // A team only for a single worker: several already share the cores among them.
@@ -172,6 +173,10 @@ StarpuContext::~StarpuContext() {
 std::int32_t StarpuContext::where() const {
     return static_cast<std::int32_t>((cpu_workers_.empty() ? 0U : STARPU_CPU) |
                                      (cuda_workers_.empty() ? 0U : STARPU_CUDA));
+}
+
+bool StarpuContext::workers_choose() const {
+    return ours_ && ours_->workers_choose;
 }
 
 CpuTeam* StarpuContext::team() const {

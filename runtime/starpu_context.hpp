@@ -41,6 +41,8 @@ class StarpuContext {
     [[nodiscard]] const std::vector<int>& cuda_workers() const { return cuda_workers_; }
     /// starpu_task::where for tasks that any of these workers may run.
     [[nodiscard]] std::int32_t where() const;
+    /// Whether an idle worker may leave a task that is ready to others, which then hear of it.
+    [[nodiscard]] bool workers_choose() const;
     /// The OpenMP team of the one CPU worker; null where each CPU worker works alone.
     [[nodiscard]] CpuTeam* team() const;
     [[nodiscard]] int cpu_team_threads() const { return team() != nullptr ? team()->threads() : 1; }

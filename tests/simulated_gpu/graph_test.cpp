@@ -314,6 +314,22 @@ TEST_F(SimulatedGpu, LeavesOutACpuThatWouldHoldUpTheGpu) {
     EXPECT_EQ(both.plan.predicted.seconds, alone.plan.predicted.seconds);
 }
 
+TEST_F(SimulatedGpu, LeavesOutACpuThatTheApplicationsSchedulerWouldUse) {
+    starpu_conf conf;
+    starpu_conf_init(&conf);
+    conf.ncpus = 1;
+    conf.sched_policy_name = "eager"; // gives any task to any worker
+    ASSERT_EQ(starpu_init(&conf), 0);
+    attention_case x(bf16_problem(1, 5'000, mask_rule::causal_top_left));
+
+    const attend_report report = x.run(strips_of(384, worker_set::all));
+
+    expect_exact(x);
+    EXPECT_EQ(tasks_of(report, "CPU"), 0);
+    EXPECT_GT(tasks_of(report, "CUDA"), 0);
+    starpu_shutdown();
+}
+
 TEST_F(SimulatedGpu, LeavesTheApplicationsStarpuAsItWas) {
     ASSERT_EQ(starpu_init(nullptr), 0);
     const int worker = starpu_worker_get_by_type(STARPU_CUDA_WORKER, 0);
