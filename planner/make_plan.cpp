@@ -58,18 +58,24 @@ bool is_lone_gpu(const machine& machine) {
     return machine.devices == 1 && workers(machine) == 1;
 }
 
+bool has_cpu_beside_gpus(const machine& machine) {
+    return machine.devices > 0 && workers(machine) > machine.devices;
+}
+
 /// Tries all plans and keeps those that fit, and how much the others lack.
 class Search {
   public:
     Search(const problem& problem, const machine& machine, const plan_request& request)
         : problem_(problem), machine_(machine), request_(request) {
-        const auto divisions = candidate_divisions(problem, request, machine.alignment);
-        for (const auto order : {task_order::query_major, task_order::quorum_major}) {
-            for (const division& division : divisions) {
-                if (division.order == order) try_division(division);
-            }
-            // On a lone GPU the other order buys nothing, and at equal memory it moves states.
-            if (is_lone_gpu(machine) && !found.empty()) return;
+        divisions_ = candidate_divisions(problem, request, machine.alignment);
+        if (!has_cpu_beside_gpus(machine)) {
+            try_orders(interleaves());
+            return;
+        }
+        // GPUs that a CPU helps are so slow that the bus hardly matters: short strips cost little,
+        // but one too few leaves a worker without.
+        for (const std::int64_t interleave : interleaves()) {
+            if (found.empty()) try_orders({interleave});
         }
     }
 
@@ -78,7 +84,18 @@ class Search {
     std::int64_t host_bytes_missing = std::numeric_limits<std::int64_t>::max();
 
   private:
-    void try_division(const division& division) {
+    void try_orders(const std::vector<std::int64_t>& interleaves) {
+        for (const auto order : {task_order::query_major, task_order::quorum_major}) {
+            for (const division& division : divisions_) {
+                if (division.order == order) try_division(division, interleaves);
+            }
+            // On a lone GPU the other order buys nothing, and at equal memory it moves states;
+            // beside a CPU its short visits leave workers fewer tasks to choose from.
+            if ((is_lone_gpu(machine_) || has_cpu_beside_gpus(machine_)) && !found.empty()) return;
+        }
+    }
+
+    void try_division(const division& division, const std::vector<std::int64_t>& interleaves) {
         plan plan;
         plan.problem = problem_;
         plan.chunks = division.chunks;
@@ -89,7 +106,7 @@ class Search {
         for (const auto flow : {state_flow::continued, state_flow::merged}) {
             if (allowed(division, flow)) flows.push_back(flow);
         }
-        for (const std::int64_t interleave : interleaves()) {
+        for (const std::int64_t interleave : interleaves) {
             plan.interleave = interleave;
             try_cuts(division, flows, plan);
         }
@@ -205,6 +222,7 @@ class Search {
     const problem& problem_;
     const machine& machine_;
     const plan_request& request_;
+    std::vector<division> divisions_;
 };
 
 [[noreturn]] void refuse(const Search& search, const machine& machine) {

@@ -279,6 +279,21 @@ TEST(MakePlan, GivesEveryDeviceStripsOfItsOwn) {
               state_flow::merged);
 }
 
+TEST(MakePlan, GivesACpuThatHelpsAStripOfItsOwnBesideTwoOfTheGpu) {
+    machine mixed = h100(512 * mebibyte);
+    mixed.device_rates.attend_flops_per_second = 2e12;
+    mixed.cpu = true;
+    mixed.cpu_rates = {.attend_flops_per_second = 1e12, .merge_bytes_per_second = 5e10};
+    for (const std::int64_t budget : {8, 16, 32, 128, 512, 16'384}) {
+        mixed.device_bytes = budget * mebibyte;
+        const plan plan = make_plan(causal(1 << 15), mixed);
+        EXPECT_EQ(plan.interleave, 3) << budget << " MiB";
+        EXPECT_EQ(plan.order, task_order::query_major) << budget << " MiB";
+    }
+    mixed.cpu_rates.attend_flops_per_second = 5e11; // too slow to help
+    EXPECT_EQ(make_plan(causal(1 << 15), mixed).interleave, 2);
+}
+
 TEST(MakePlan, GivesQueriesAndKeysTheSameChunksWhereTimeAllows) {
     int equal = 0;
     for (const std::int64_t chunks : {7, 13, 21, 31}) {
