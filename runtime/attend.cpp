@@ -199,7 +199,7 @@ attend_report run_attention(StarpuContext& context, const operands& given, const
     run->cpu_threads = context.cpu_team_threads();
     run->cpu_rates = rates_of(arranged.node.cpu_rates);
     run->cuda_rates = rates_of(arranged.node.device_rates);
-    run->gpus = arranged.node.devices;
+    if (arranged.node.devices > 0) run->gpus = context.cuda_workers();
     run->workers_choose = context.workers_choose();
     if (CpuTeam* team = context.team()) run->prepare_cpu_worker = [team] { team->bind(); };
 

@@ -292,10 +292,16 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
 void Graph::order_in_window(const step& step, task_arguments& arguments,
                             std::vector<starpu_data_descr>& buffers) {
     if (step.strip < 0) return; // blocks that see no key belong to no strip
-    slot& place = slots_[static_cast<std::size_t>(step.strip % plan_.interleave)];
+    const auto number = static_cast<std::size_t>(step.strip % plan_.interleave);
+    slot& place = slots_[number];
     const bool first = place.strip != step.strip;
     place.strip = step.strip;
-    if (first) place.progress = std::make_shared<strip_progress>();
+    if (first) {
+        place.progress = std::make_shared<strip_progress>();
+        // Each has room for those dealt to it, not for more, and what one has loaded serves them.
+        const std::vector<int>& gpus = run_.gpus;
+        if (gpus.size() > 1) place.progress->gpu = gpus[number % gpus.size()];
+    }
     arguments.progress = place.progress;
     arguments.progress->flops_left += arguments.flops;
     buffers.push_back({place.order.get(), first ? STARPU_W : STARPU_R});

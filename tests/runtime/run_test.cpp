@@ -77,7 +77,7 @@ class RunChoice : public ::testing::Test {
     RunChoice() {
         run.cpu_rates.attend_flops_per_second = 1;
         run.cuda_rates.attend_flops_per_second = 2;
-        run.gpus = 1;
+        run.gpus = {gpu};
         run.workers_choose = true;
     }
 
@@ -147,7 +147,7 @@ TEST_F(RunChoice, IsNoneWhereStarpusSchedulerPlaces) {
 }
 
 TEST_F(RunChoice, NeverLeavesATaskToNobody) {
-    run.gpus = 2;
+    run.gpus = {gpu, other_gpu};
     for (const double rate : {0.1, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0}) {
         run.cuda_rates.attend_flops_per_second = rate;
         for (const std::int64_t flops : {0, 1, 250, 500, 1'000}) {

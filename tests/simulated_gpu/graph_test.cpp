@@ -253,6 +253,20 @@ TEST_F(SimulatedGpu, SharesStripsBetweenTwoGpus) {
     }
 }
 
+TEST_F(SimulatedGpu, DealsStripsToGpusByThePlanAlone) {
+    make_two_slow_gpus();
+    attention_case x(bf16_problem(1, 8'000, mask_rule::causal_top_left));
+
+    const attend_report once = x.run(strips_of(384, worker_set::cuda));
+    const attend_report again = x.run(strips_of(384, worker_set::cuda));
+
+    ASSERT_EQ(once.workers.size(), 2U);
+    EXPECT_EQ(once.workers[0].attend_flops, again.workers[0].attend_flops);
+    EXPECT_EQ(once.workers[1].attend_flops, again.workers[1].attend_flops);
+    EXPECT_NEAR(once.workers[0].attend_flops, once.workers[1].attend_flops,
+                0.1 * once.workers[0].attend_flops);
+}
+
 TEST_F(SimulatedGpu, SharesStripsBetweenSlowGpusAndTheCpu) {
     make_two_slow_gpus();
     attention_case x(bf16_problem(1, 8'000, mask_rule::causal_top_left));
