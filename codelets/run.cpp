@@ -100,22 +100,17 @@ bool Run::should_take(int worker, bool cuda, const task_arguments& task) const n
     if (!workers_choose || gpus.empty() || cuda_rates.attend_flops_per_second == 0) return true;
     const int gpu = task.progress ? task.progress->gpu.load(std::memory_order_relaxed) : -1;
     // States move between GPUs by way of the host.
-    if (cuda && gpu >= 0 && gpu != worker) return false;
-    if (!cuda && !cpu_helps()) return false;
-    if (task.flops == 0) return cuda || gpu < 0;
-    const double cpu_rate = attend_flops_per_second(false);
-    const double gpu_rate = attend_flops_per_second(true);
-    const double gpus_rate = static_cast<double>(gpus.size()) * gpu_rate;
-    const bool gpus_are_faster = gpus_rate >= cpu_rate;
-    if (cuda == gpus_are_faster) return true;
-    // The slower: meanwhile the faster go through all that does not wait for this task. If they
-    // were done with it before, they would have done this earlier, too.
-    const double own = cuda ? gpu_rate : cpu_rate;
-    const double others = cuda ? cpu_rate : gpus_rate;
+    if (cuda) return gpu < 0 || gpu == worker;
+    if (!cpu_helps()) return false;
+    if (task.flops == 0) return gpu < 0;
+    // Meanwhile the GPUs go through all that does not wait for this task. If they were done with it
+    // before, they would have done this earlier, too.
+    const double own = attend_flops_per_second(false);
+    const double others = static_cast<double>(gpus.size()) * attend_flops_per_second(true);
     const auto strip_left =
         static_cast<double>(task.progress ? task.progress->flops_left - task.flops : 0);
     const double left = flops_left_.load(std::memory_order_relaxed) - strip_left;
-    return static_cast<double>(task.flops) / own <= left / others;
+    return own >= others || static_cast<double>(task.flops) / own <= left / others;
 }
 
 void run_task(task_arguments& arguments, const std::function<void()>& work, bool on_cpu) noexcept {

@@ -97,8 +97,8 @@ class Run {
     /// (planner/machine.hpp).
     [[nodiscard]] bool cpu_helps() const noexcept;
 
-    /// Whether a worker that is idle should take the task, rather than leave it to others. Never
-    /// refused by all workers that may run it.
+    /// Whether a worker that is idle should take the task, rather than leave it to others. There
+    /// always is a worker that may.
     [[nodiscard]] bool should_take(int worker, bool cuda,
                                    const task_arguments& task) const noexcept;
 

@@ -97,14 +97,13 @@ class RunChoice : public ::testing::Test {
     cqsa::Run run{problem{.tokens = 5, .kv_tokens = 5, .head_dim = 10}, 1.0};
 };
 
-TEST_F(RunChoice, GivesTheSlowerWhatItHasDoneBeforeTheFasterWouldHave) {
+TEST_F(RunChoice, GivesACpuWhatItHasDoneBeforeTheGpuWouldHave) {
     EXPECT_TRUE(takes(cpu, 500));
     EXPECT_FALSE(takes(cpu, 501));
     EXPECT_TRUE(takes(gpu, 1'000));
-    run.cuda_rates.attend_flops_per_second = 0.5;
-    EXPECT_TRUE(takes(gpu, 500));
-    EXPECT_FALSE(takes(gpu, 501));
+    run.cuda_rates.attend_flops_per_second = 1; // no faster
     EXPECT_TRUE(takes(cpu, 1'000));
+    EXPECT_TRUE(takes(gpu, 1'000));
 }
 
 TEST_F(RunChoice, CountsWhatWaitsForTheTask) {
