@@ -97,7 +97,7 @@ bool Run::cpu_helps() const noexcept {
 }
 
 bool Run::should_take(int worker, bool cuda, const task_arguments& task) const noexcept {
-    if (!workers_choose || gpus.empty() || cuda_rates.attend_flops_per_second == 0) return true;
+    if (!workers_choose || gpus.empty()) return true;
     const int gpu = task.progress ? task.progress->gpu.load(std::memory_order_relaxed) : -1;
     // States move between GPUs by way of the host.
     if (cuda) return gpu < 0 || gpu == worker;

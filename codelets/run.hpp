@@ -32,7 +32,7 @@ struct task_arguments;
 /// A visit of a strip, as far as its tasks have been submitted.
 struct strip_progress {
     std::atomic<std::int64_t> flops_left{0}; ///< of its tasks that have not ended
-    std::atomic<int> gpu{-1}; ///< worker of the GPU that its states are or were on; −1: of none
+    std::atomic<int> gpu{-1}; ///< worker of the GPU that it was dealt to or was on last; −1: none
 };
 
 /// What all tasks of one attention share: the problem, the first error, progress, CPU workspaces,
@@ -50,8 +50,8 @@ class Run {
     const double scale;
     int cpu_threads = 1;         ///< team of a CPU worker
     processor_rates cpu_rates;   ///< until tasks have shown the rate of attend
-    processor_rates cuda_rates;  ///< likewise; 0: no task may run on a GPU
-    std::vector<int> gpus;       ///< their workers
+    processor_rates cuda_rates;  ///< likewise
+    std::vector<int> gpus;       ///< workers of those that tasks may run on
     bool workers_choose = false; ///< idle workers take tasks, and may leave one to others
     std::function<void()>
         prepare_cpu_worker; ///< called by each CPU task; must be cheap and noexcept

@@ -207,7 +207,7 @@ void Graph::submit_attend(const step& step) {
             keys.push_back(key_handle(block));
         fetch_ahead_->submitted(attends_, std::move(queries), std::move(keys));
     }
-    order_in_window(step, *arguments, buffers);
+    enter_window(step, *arguments, buffers);
     submit_task(attend_codelet(), std::move(arguments), std::move(buffers), attend_priority);
 }
 
@@ -222,7 +222,7 @@ void Graph::submit_merge(const step& step) {
     std::vector<starpu_data_descr> buffers{
         {state_of(states_, block), step.fresh.front() ? STARPU_W : STARPU_RW},
         {partial.mapped(), STARPU_R}};
-    order_in_window(step, *arguments, buffers);
+    enter_window(step, *arguments, buffers);
     submit_task(merge_codelet(), std::move(arguments), std::move(buffers), merge_priority);
     spare_states_.push_back(partial.mapped());
 }
@@ -237,7 +237,7 @@ void Graph::submit_finalize(const step& step) {
     std::vector<starpu_data_descr> buffers{{result_handle(block), STARPU_W}};
     const auto state = states_.extract(block);
     if (!arguments->fresh) buffers.push_back({state.mapped(), STARPU_R});
-    order_in_window(step, *arguments, buffers);
+    enter_window(step, *arguments, buffers);
     submit_task(finalize_codelet(), std::move(arguments), std::move(buffers), merge_priority,
                 block);
     if (!state.empty()) spare_states_.push_back(state.mapped());
@@ -289,8 +289,8 @@ void Graph::submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments>
     ++submitted_;
 }
 
-void Graph::order_in_window(const step& step, task_arguments& arguments,
-                            std::vector<starpu_data_descr>& buffers) {
+void Graph::enter_window(const step& step, task_arguments& arguments,
+                         std::vector<starpu_data_descr>& buffers) {
     if (step.strip < 0) return; // blocks that see no key belong to no strip
     const auto number = static_cast<std::size_t>(step.strip % plan_.interleave);
     slot& place = slots_[number];

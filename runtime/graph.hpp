@@ -79,12 +79,13 @@ class Graph {
     void submit_task(starpu_codelet& codelet, std::unique_ptr<task_arguments> arguments,
                      std::vector<starpu_data_descr> buffers, int priority,
                      std::int64_t finished_block = -1);
-    /// Orders the task after the strip that had the same place in the window before. On one worker
+    /// Orders the task after the strip that had the same place in the window before, and tells it
+    /// of the visit it belongs to, which the place deals to one of several GPUs. On one worker
     /// an attend task also waits for all but the last before it, whatever strips they belong to:
     /// otherwise one strip walks ahead of the other, each loads the keys for itself, and those of
     /// more tasks than have buffers are wanted at a time.
-    void order_in_window(const step& step, task_arguments& arguments,
-                         std::vector<starpu_data_descr>& buffers);
+    void enter_window(const step& step, task_arguments& arguments,
+                      std::vector<starpu_data_descr>& buffers);
     /// S_i or P_{s,i}: a state that is no longer in use, or a new one, when it is asked for the
     /// first time.
     template<class Key>
